@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         description="A running PostgreSQL, as a role that may create roles and databases."
         " Without it the embedded PostgreSQL is started.",
     )
+    database: str = Field(
+        default="stockwright", pattern=r"^[a-z][a-z0-9_]{0,60}$", description="Its name."
+    )
     postgres_port: int = Field(default=5543, ge=1, le=65535)
     temporal_address: str | None = Field(
         default=None,

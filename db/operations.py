@@ -34,8 +34,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that was taken for a process: the number and workflow id that belong to it."""
+    """A key that was taken for a process: the id, number and workflow id that belong to it."""
 
+    id: UUID
     number: str
     workflow_id: str
 
@@ -82,11 +83,17 @@ def once(
 
 
 def claim(
-    session: Session, *, key: str, print_: bytes, kind: str, workflow_id: Callable[[str], str]
+    session: Session,
+    *,
+    key: str,
+    print_: bytes,
+    number: Callable[[], str],
+    workflow_id: Callable[[str], str],
 ) -> Claim | Answer:
-    """Take ``key`` for a process about to start, or give what it was answered before.
+    """Take ``key`` for a message to a process, or give what it was answered before.
 
-    The number is taken with the claim, so that a repeated request finds the same process.
+    ``number`` is asked only by the first: a repeated request finds the same process. The claim's
+    id may serve as the id of what the request makes.
 
     Raises:
         KeyReused: the key was used with another request.
@@ -99,8 +106,8 @@ def claim(
         .returning(Operation.id)
     ).first()
     if taken is not None:
-        number = next_number(session, kind)
-        claimed = Claim(number, workflow_id(number))
+        named = number()
+        claimed = Claim(taken.id, named, workflow_id(named))
         session.execute(
             update(Operation)
             .where(Operation.source == HTTP, Operation.key == key)
@@ -121,11 +128,11 @@ def claim(
         wait = int((CLAIM_LIFETIME - row.age).total_seconds()) + 1
         raise InFlight("The same request is being worked on.", retry_after=min(wait, 5))
     operation.claimed_at = func.clock_timestamp()
-    return Claim(operation.number or "", operation.workflow_id or "")
+    return Claim(operation.id, operation.number or "", operation.workflow_id or "")
 
 
 def release_claim(session: Session, key: str) -> None:
-    """Give up a claim whose process certainly did not start, so that a repeat may try at once."""
+    """Let the next repeat of a claimed key take it over at once, instead of after its lifetime."""
     session.execute(
         update(Operation)
         .where(Operation.source == HTTP, Operation.key == key, Operation.state == "claimed")

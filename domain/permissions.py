@@ -57,12 +57,14 @@ ROLES: dict[str, frozenset[Permission]] = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: taken from the credential, never from the request's body."""
+    """Who acts, for which tenant: from the credential, never from the request's body."""
 
     tenant_id: UUID
     tenant_slug: str
     name: str
     role: str
+    currency: str
+    time_zone: str
 
     @property
     def permissions(self) -> frozenset[Permission]:

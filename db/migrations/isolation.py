@@ -1,4 +1,4 @@
-"""What every tenant table gets in its migration: forced row security, its policy, grants, guards."""
+"""What each tenant table gets in its migration: forced row security, policy, grants, guards."""
 
 from alembic import op
 
@@ -13,8 +13,8 @@ def isolate(
     """Force row security on ``table`` and grant the app role ``app``.
 
     ``current_setting`` is read through NULLIF: after a transaction-local setting a pooled session
-    reads an empty string, which must mean "no tenant", never an error or every tenant. New rows take the
-    tenant of their transaction by default.
+    reads an empty string, which must mean "no tenant", never an error or every tenant. New rows
+    take the tenant of their transaction by default.
     """
     tenant = "NULLIF(current_setting('app.tenant', true), '')::uuid"
     default = f"ALTER TABLE {table} ALTER {key} SET DEFAULT {tenant};" if key == "tenant_id" else ""

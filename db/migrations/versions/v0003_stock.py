@@ -82,7 +82,8 @@ CREATE TABLE inventory_levels (
         CHECK (in_transit_value >= 0 AND (in_transit > 0 OR in_transit_value = 0)),
     CONSTRAINT inventory_levels_average_check CHECK (average_cost >= 0),
     CONSTRAINT inventory_levels_value_check
-        CHECK (total_value = round(average_cost * (available + reserved + damaged + quarantine), 6)),
+        CHECK (total_value
+            = round(average_cost * (available + reserved + damaged + quarantine), 6)),
     CONSTRAINT inventory_levels_reorder_check
         CHECK (reorder_point >= 0 AND reorder_quantity > 0 AND max_stock_level >= 0)
 ) WITH (fillfactor = 50);
@@ -259,10 +260,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
 DECLARE head bigint;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        RAISE EXCEPTION 'assign_positions needs read committed: its statements must see new commits';
+        RAISE EXCEPTION 'assign_positions needs read committed, to see new commits';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('stockwright.sequencer', 0));
-    SELECT coalesce(max(first_position), 0) INTO head FROM postings WHERE first_position IS NOT NULL;
+    SELECT coalesce(max(first_position), 0) INTO head
+      FROM postings WHERE first_position IS NOT NULL;
     IF head > 0 THEN
         SELECT first_position + facts - 1 INTO head FROM postings WHERE first_position = head;
     END IF;

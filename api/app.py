@@ -1,0 +1,52 @@
+"""Builds the API: the router of each room, problems for every error, a context for every request."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+
+from api import catalogue, health, identity, organization, partners, warehouses
+from api.auth import KeyRing
+from api.context import RequestContext
+from api.docs import install_docs
+from api.openapi import DESCRIPTION, TAGS, TITLE, VERSION, Api
+from api.problems import install_handlers
+from api.services import Services
+
+#: One router a room; a new room is added here.
+ROUTERS = (
+    *catalogue.ROUTERS,
+    *partners.ROUTERS,
+    warehouses.router,
+    *organization.ROUTERS,
+    identity.router,
+    health.router,
+)
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(services: Services | None, *, lifespan: Lifespan | None = None) -> FastAPI:
+    """The application over ``services``; ``lifespan`` surrounds its serving.
+
+    Without services it can only describe itself.
+    """
+    app = Api(
+        title=TITLE,
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+        lifespan=lifespan,
+    )
+    if services is not None:
+        app.state.services = services
+        app.state.keys = KeyRing(services.engine)
+    app.add_middleware(RequestContext)
+    install_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    install_docs(app)
+    return app

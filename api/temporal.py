@@ -1,0 +1,65 @@
+"""Messages to processes over Temporal: bounded waits, and refusals turned back into our errors."""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.services import Services
+from domain.errors import (
+    Conflict,
+    FieldError,
+    InvalidInput,
+    ProcessClosed,
+    StockwrightError,
+    Unavailable,
+)
+
+TASK_QUEUE = "stockwright"
+#: How long a person waits for a process before the answer is "it goes on, look there".
+ANSWER_TIMEOUT = timedelta(seconds=10)
+
+
+def temporal_of(services: Services) -> Client:
+    """The client; raises Unavailable in a process that has none."""
+    client: Client | None = services.temporal
+    if client is None:
+        raise Unavailable("This process has no connection to Temporal.")
+    return client
+
+
+def refusal_of(error: WorkflowUpdateFailedError) -> StockwrightError:
+    """The domain error behind a refused or failed update."""
+    cause = error.cause
+    if not isinstance(cause, ApplicationError):
+        return Unavailable("The process did not answer.", retry_after=2)
+    given: dict[str, Any] = cause.details[0] if cause.details else {}
+    fields = [FieldError(**field) for field in given.get("errors", ())]
+    code = cause.type or "conflict"
+    kind: type[StockwrightError] = InvalidInput if fields else Conflict
+    if code == ProcessClosed.default_code:
+        kind = ProcessClosed
+    return kind(cause.message, code=code, details=given.get("details"), errors=fields)
+
+
+def is_away(error: Exception) -> bool:
+    """Whether Temporal or its workers did not answer in time: the outcome is unknown."""
+    if isinstance(error, WorkflowUpdateRPCTimeoutOrCancelledError | TimeoutError):
+        return True
+    return isinstance(error, RPCError) and error.status in (
+        RPCStatusCode.UNAVAILABLE,
+        RPCStatusCode.DEADLINE_EXCEEDED,
+        RPCStatusCode.CANCELLED,
+        RPCStatusCode.RESOURCE_EXHAUSTED,
+    )
+
+
+def is_closed(error: Exception) -> bool:
+    """Whether the process has ended, or never was."""
+    return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND

@@ -1,0 +1,413 @@
+"""The only writer of levels, movements and reservations: many commands in one transaction.
+
+``apply`` locks the touched levels in one global order (their id), reads the known keys and the
+open holds, lets ``domain/stock_rules.py`` decide every command in turn, and writes what was
+accepted as sets. It never commits: ``db/stock_writer.py`` owns the transaction.
+
+Why this order. Missing levels are inserted before any level is locked; operation keys are
+inserted after all levels are locked. So no two batches can wait for each other in a circle. A
+posting takes its id after the locks, which keeps ledger positions in the order of each level.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+
+from db import stock_sql as sql
+from domain.errors import Conflict, KeyReused
+from domain.stock import (
+    UNKNOWN_ITEM,
+    Accepted,
+    Action,
+    Adjust,
+    Change,
+    Deduct,
+    Hold,
+    Level,
+    LevelKey,
+    Move,
+    NewId,
+    Origin,
+    Receive,
+    Refused,
+    Release,
+    Reserve,
+    View,
+)
+from domain.stock_rules import decide
+
+ROUNDS_MAX = 5
+
+Encode = Callable[[UUID, Action, "Accepted | Refused"], tuple[int, bytes]]
+OperationKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StockCommand:
+    """One command with everything that must happen in its transaction.
+
+    ``fingerprint`` is what the key stands for; ``encode`` renders the answer that is stored and
+    given to every repeat of the key.
+    """
+
+    key: str
+    source: str
+    fingerprint: bytes
+    action: Action
+    origin: Origin
+    encode: Encode
+
+    @property
+    def identity(self) -> OperationKey:
+        return (self.source, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The stored answer of a command: HTTP status and body."""
+
+    status: int
+    body: bytes
+    replayed: bool = False
+
+
+class StaleBatch(Exception):
+    """A hold or key appeared between two statements: run the batch again from its start."""
+
+
+@dataclass(slots=True)
+class _Write:
+    """What a batch writes, collected while the commands are decided."""
+
+    movements: list[tuple[Any, ...]] = field(default_factory=list)
+    averages: dict[UUID, Level] = field(default_factory=dict)
+    operations: dict[OperationKey, tuple[Any, ...]] = field(default_factory=dict)
+    new_holds: dict[UUID, tuple[Hold, UUID, UUID]] = field(default_factory=dict)
+    used_holds: dict[UUID, Hold] = field(default_factory=dict)
+
+
+def plain_answer(
+    operation_id: UUID, action: Action, result: Accepted | Refused
+) -> tuple[int, bytes]:
+    """The answer that processes store and read: a status and a small JSON object."""
+    if isinstance(result, Refused):
+        refusal = {"code": result.code, "detail": result.detail, "details": result.details}
+        return Conflict.status, json.dumps(refusal).encode()
+    return 200, json.dumps(describe(operation_id, action, result)).encode()
+
+
+def describe(operation_id: UUID, action: Action, result: Accepted) -> dict[str, Any]:
+    """An accepted command as clients see it: each movement with before, change and after."""
+    return {
+        "object": "stock_operation",
+        "operation_id": str(operation_id),
+        "command": type(action).__name__.lower(),
+        "movements": [_movement(change) for change in result.changes],
+    }
+
+
+def _movement(change: Change) -> dict[str, Any]:
+    return {
+        "kind": change.kind.value,
+        "warehouse_id": str(change.level.warehouse_id),
+        "variant_id": str(change.level.variant_id),
+        "lot": change.level.lot,
+        "sequence": change.sequence,
+        "quantity_before": change.on_hand_after - change.on_hand,
+        "quantity_change": change.on_hand,
+        "quantity_after": change.on_hand_after,
+        "available_change": change.available,
+        "available_after": change.available_after,
+        "reserved_change": change.reserved,
+        "reserved_after": change.reserved_after,
+        "damaged_change": change.damaged,
+        "quarantine_change": change.quarantine,
+        "value_change": str(change.value),
+    }
+
+
+class Ledger:
+    """Applies batches for one connection; remembers the ids of levels, which never change."""
+
+    def __init__(self, new_id: NewId, known_max: int = 200_000) -> None:
+        self._new_id = new_id
+        self._ids: dict[tuple[UUID, LevelKey], UUID] = {}
+        self._known_max = known_max
+
+    def apply(
+        self, conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
+    ) -> list[Outcome | KeyReused]:
+        """Decide and write ``commands`` of one tenant in the open transaction of ``conn``.
+
+        Returns one outcome a command, in order; a reused key is returned, not raised, because
+        its neighbours are innocent.
+
+        Raises:
+            StaleBatch: something appeared meanwhile; roll back and call again.
+            psycopg.Error: whatever the database refused; roll back.
+        """
+        conn.execute(sql.SET_TENANT, (str(tenant),))
+        ids, unknown = self._resolve(conn, tenant, commands)
+        owners = [o for c in commands if (o := getattr(c.action, "owner", None)) is not None]
+        with conn.pipeline():
+            if owners:
+                locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
+                held = conn.execute(sql.HOLDS, (tenant, owners))
+            else:
+                locked = conn.execute(sql.LOCK, (tenant, ids))
+                held = None
+            known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
+            levels = {level.id: level for level in map(_level, locked.fetchall())}
+            view = View({level.key: level for level in levels.values()}, {}, unknown)
+            if held is not None:
+                _fill_holds(view, levels, held.fetchall())
+            stored = {(row[0], row[1]): row for row in known.fetchall()}
+        write = _Write()
+        outcomes = [self._one(view, stored, command, write) for command in commands]
+        self._write(conn, tenant, write)
+        return outcomes
+
+    def _resolve(
+        self, conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
+    ) -> tuple[list[UUID], frozenset[LevelKey]]:
+        """Ids of the levels that the batch names, creating those that goods come into.
+
+        The second part are keys that name something which does not exist.
+        """
+        wanted = {key for command in commands for key in _keys(command.action)}
+        missing = sorted((key for key in wanted if (tenant, key) not in self._ids), key=_sort)
+        if missing:
+            self._learn(conn, tenant, missing)
+            inbound = {key for command in commands for key in _inbound(command.action)}
+            create = [k for k in missing if k in inbound and (tenant, k) not in self._ids]
+            if create:
+                conn.execute(sql.CREATE_LEVELS, _columns(create))
+                self._learn(conn, tenant, create)
+        unknown: frozenset[LevelKey] = frozenset()
+        without = [key for key in missing if (tenant, key) not in self._ids]
+        if without:
+            known = {(w, v) for w, v in conn.execute(sql.KNOWN_ITEMS, _columns(without)[:2])}
+            unknown = frozenset(
+                key for key in without if (key.warehouse_id, key.variant_id) not in known
+            )
+        found = {self._ids[tenant, key] for key in wanted if (tenant, key) in self._ids}
+        return sorted(found), unknown
+
+    def _learn(self, conn: Connection[Any], tenant: UUID, keys: Sequence[LevelKey]) -> None:
+        if len(self._ids) + len(keys) > self._known_max:
+            self._ids.clear()
+        for row in conn.execute(sql.FIND_LEVELS, (*_columns(keys), tenant)):
+            self._ids[tenant, LevelKey(row[1], row[2], row[3])] = row[0]
+
+    def _one(
+        self,
+        view: View,
+        stored: dict[OperationKey, tuple[Any, ...]],
+        command: StockCommand,
+        write: _Write,
+    ) -> Outcome | KeyReused:
+        """One command: its stored answer if the key is known, else the rules' decision."""
+        known = stored.get(command.identity) or write.operations.get(command.identity)
+        if known is not None:
+            return _replay(known, command)
+        operation_id = self._new_id()
+        result = decide(view, command.action, self._new_id)
+        status, body = command.encode(operation_id, command.action, result)
+        if isinstance(result, Refused) and result.code == UNKNOWN_ITEM:
+            return Outcome(status, body)
+        if isinstance(result, Accepted):
+            self._collect(view, command, operation_id, result, write)
+        write.operations[command.identity] = (
+            command.source,
+            command.key,
+            command.fingerprint,
+            "done",
+            status,
+            body,
+            operation_id,
+        )
+        if isinstance(command.action, Release) and command.action.voids is not None:
+            self._bury(command, command.action.voids, stored, write)
+        return Outcome(status, body)
+
+    def _bury(
+        self,
+        command: StockCommand,
+        voids: str,
+        stored: dict[OperationKey, tuple[Any, ...]],
+        write: _Write,
+    ) -> None:
+        """Leave a tombstone under the key of a reserve that never happened."""
+        identity = (command.source, voids)
+        if identity not in stored and identity not in write.operations:
+            row = (command.source, voids, b"", "void", None, None, self._new_id())
+            write.operations[identity] = row
+
+    def _collect(
+        self,
+        view: View,
+        command: StockCommand,
+        operation_id: UUID,
+        accepted: Accepted,
+        write: _Write,
+    ) -> None:
+        origin = command.origin
+        for change in accepted.changes:
+            level = view.levels[change.level]
+            write.averages[level.id] = level
+            write.movements.append(
+                (
+                    level.id,
+                    self._new_id(),
+                    operation_id,
+                    change.kind.value,
+                    change.available,
+                    change.reserved,
+                    change.damaged,
+                    change.quarantine,
+                    change.in_transit,
+                    change.value,
+                    change.unit_cost,
+                    origin.reference_kind,
+                    origin.reference_id,
+                    origin.reason,
+                    origin.notes,
+                    origin.actor,
+                    origin.occurred_at,
+                    origin.business_date,
+                )
+            )
+        for hold in accepted.new_holds:
+            write.new_holds[hold.id] = (hold, view.levels[hold.level].id, operation_id)
+        for hold in accepted.used_holds:
+            if hold.id not in write.new_holds:
+                write.used_holds[hold.id] = hold
+
+    def _write(self, conn: Connection[Any], tenant: UUID, write: _Write) -> None:
+        with conn.pipeline():
+            if write.movements:
+                columns = list(map(list, zip(*write.movements, strict=True)))
+                levels = list(write.averages.values())
+                conn.execute(
+                    sql.WRITE_MOVEMENTS,
+                    [
+                        tenant,
+                        len(write.movements),
+                        *columns,
+                        tenant,
+                        [level.id for level in levels],
+                        [level.average_cost for level in levels],
+                        tenant,
+                    ],
+                )
+            if write.operations:
+                # Sorted, so that two batches with the same keys never wait in a circle.
+                rows = [write.operations[identity] for identity in sorted(write.operations)]
+                conn.execute(sql.INSERT_OPERATIONS, [tenant, *map(list, zip(*rows, strict=True))])
+            if write.new_holds:
+                rows = [
+                    (h.id, level, h.owner, h.line, h.quantity, h.open, operation, h.expires_at)
+                    for h, level, operation in write.new_holds.values()
+                ]
+                conn.execute(sql.INSERT_HOLDS, [tenant, *map(list, zip(*rows, strict=True))])
+            if write.used_holds:
+                holds = list(write.used_holds.values())
+                conn.execute(
+                    sql.UPDATE_HOLDS, ([h.id for h in holds], [h.open for h in holds], tenant)
+                )
+            if write.movements:
+                conn.execute(sql.NOTIFY)
+
+
+def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | KeyReused:
+    _, key, print_, state, status, body, *_ = known
+    if state == "void":
+        refusal = {
+            "code": "voided",
+            "detail": "The step was undone before it ran.",
+            "details": {"key": key},
+        }
+        return Outcome(Conflict.status, json.dumps(refusal).encode(), replayed=True)
+    if bytes(print_) != command.fingerprint:
+        return KeyReused(
+            f"The key {key[:80]!r} was used before with another request.",
+            details={"idempotency_key": key[:80]},
+        )
+    return Outcome(status, bytes(body), replayed=True)
+
+
+def _keys(action: Action) -> Iterable[LevelKey]:
+    if isinstance(action, Receive | Deduct | Adjust | Move | Reserve):
+        return (line.level for line in action.lines)
+    return ()
+
+
+def _inbound(action: Action) -> Iterable[LevelKey]:
+    """Levels that come to be when goods are brought in; a reserve never creates one."""
+    if isinstance(action, Receive | Adjust):
+        return (line.level for line in action.lines if line.quantity > 0)
+    return ()
+
+
+def _sort(key: LevelKey) -> tuple[UUID, UUID, str]:
+    return (key.warehouse_id, key.variant_id, key.lot or "")
+
+
+def _columns(keys: Sequence[LevelKey]) -> tuple[list[UUID], list[UUID], list[str | None]]:
+    return (
+        [key.warehouse_id for key in keys],
+        [key.variant_id for key in keys],
+        [key.lot for key in keys],
+    )
+
+
+def _key_columns(
+    tenant: UUID, commands: Sequence[StockCommand]
+) -> tuple[list[str], list[str], UUID]:
+    keys = [command.identity for command in commands]
+    keys += [
+        (command.source, command.action.voids)
+        for command in commands
+        if isinstance(command.action, Release) and command.action.voids is not None
+    ]
+    return ([source for source, _ in keys], [key for _, key in keys], tenant)
+
+
+def _level(row: tuple[Any, ...]) -> Level:
+    return Level(
+        id=row[0],
+        key=LevelKey(row[1], row[2], row[3]),
+        available=row[4],
+        reserved=row[5],
+        damaged=row[6],
+        quarantine=row[7],
+        in_transit=row[8],
+        average_cost=row[9],
+        total_value=row[10],
+        sequence=row[11],
+        variant_active=row[12],
+        warehouse_active=row[13],
+    )
+
+
+def _fill_holds(view: View, levels: dict[UUID, Level], rows: Iterable[tuple[Any, ...]]) -> None:
+    for hold_id, level_id, owner, line, quantity, open_, expires_at in rows:
+        if level_id not in levels:
+            raise StaleBatch(f"A hold of {owner} appeared on another level.")
+        hold = Hold(hold_id, levels[level_id].key, owner, line, quantity, open_, expires_at)
+        view.holds.setdefault(owner, []).append(hold)
+
+
+def retryable(error: BaseException) -> bool:
+    """Whether the same batch, sent again from its start, may well succeed."""
+    if isinstance(error, psycopg.errors.UniqueViolation):
+        return error.diag.constraint_name == "operations_pkey"
+    return isinstance(
+        error,
+        StaleBatch | psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure,
+    )

@@ -1,0 +1,141 @@
+"""The SQL of the stock ledger, one constant a statement."""
+
+SET_TENANT = "SELECT set_config('app.tenant', %s, true)"
+
+FIND_LEVELS = """
+SELECT l.id, l.warehouse_id, l.variant_id, l.lot
+  FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS k (warehouse_id, variant_id, lot)
+  JOIN inventory_levels l ON l.warehouse_id = k.warehouse_id AND l.variant_id = k.variant_id
+                         AND l.lot IS NOT DISTINCT FROM k.lot
+ WHERE l.tenant_id = %s
+"""
+
+CREATE_LEVELS = """
+INSERT INTO inventory_levels (warehouse_id, variant_id, lot)
+SELECT w.id, v.id, k.lot
+  FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS k (warehouse_id, variant_id, lot)
+  JOIN warehouses w ON w.id = k.warehouse_id
+  JOIN variants v ON v.id = k.variant_id
+ ORDER BY w.id, v.id, k.lot
+ON CONFLICT DO NOTHING
+"""
+
+KNOWN_ITEMS = """
+SELECT w.id, v.id
+  FROM unnest(%s::uuid[], %s::uuid[]) AS k (warehouse_id, variant_id)
+  JOIN warehouses w ON w.id = k.warehouse_id
+  JOIN variants v ON v.id = k.variant_id
+"""
+
+_LEVEL = """
+SELECT l.id, l.warehouse_id, l.variant_id, l.lot, l.available, l.reserved, l.damaged, l.quarantine,
+       l.in_transit, l.average_cost, l.total_value, l.sequence, v.status = 'active', w.is_active
+  FROM inventory_levels l
+  JOIN variants v ON v.tenant_id = l.tenant_id AND v.id = l.variant_id
+  JOIN warehouses w ON w.tenant_id = l.tenant_id AND w.id = l.warehouse_id
+ WHERE l.tenant_id = %s
+"""
+# Both are put together from constants above; nothing of a request is in them.
+LOCK = _LEVEL + " AND l.id = ANY(%s::uuid[]) ORDER BY l.id FOR NO KEY UPDATE OF l"
+
+LOCK_WITH_OWNERS = (
+    _LEVEL  # noqa: S608  # Constants only.
+    + """
+   AND l.id IN (SELECT unnest(%s::uuid[])
+                UNION SELECT r.level_id FROM reservations r
+                       WHERE r.tenant_id = %s AND r.owner = ANY(%s::text[]) AND r.open > 0)
+ ORDER BY l.id FOR NO KEY UPDATE OF l
+"""
+)
+
+HOLDS = """
+SELECT id, level_id, owner, line, quantity, open, expires_at FROM reservations
+ WHERE tenant_id = %s AND owner = ANY(%s::text[]) AND open > 0 ORDER BY id
+"""
+
+OPERATIONS = """
+SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer
+  FROM unnest(%s::text[], %s::text[]) AS k (source, key)
+  JOIN operations o ON o.source = k.source AND o.key = k.key
+ WHERE o.tenant_id = %s
+"""
+
+# Python hands over the change of each line and the final average of each level; sequence, before
+# and after are running sums from the locked rows, so they cannot disagree with the levels.
+WRITE_MOVEMENTS = """
+WITH posting AS (
+    INSERT INTO postings (tenant_id, facts) VALUES (%s, %s) RETURNING id
+), given AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
+        %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[], %s::text[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::date[]) WITH ORDINALITY
+        AS g (level_id, id, operation_id, kind, available, reserved, damaged, quarantine,
+              in_transit, value, unit_cost, reference_kind, reference_id, reason, notes,
+              created_by, occurred_at, business_date, ordinal)
+), summed AS (
+    SELECT level_id, count(*) AS n, sum(available)::bigint AS available,
+           sum(reserved)::bigint AS reserved, sum(damaged)::bigint AS damaged,
+           sum(quarantine)::bigint AS quarantine, sum(in_transit)::bigint AS in_transit,
+           sum(value) AS value
+      FROM given GROUP BY level_id
+), moved AS (
+    INSERT INTO stock_movements (
+        tenant_id, id, posting_id, ordinal, operation_id, level_id, sequence, warehouse_id,
+        variant_id, kind,
+        available_before, available_change, available_after,
+        reserved_before, reserved_change, reserved_after,
+        damaged_before, damaged_change, damaged_after,
+        quarantine_before, quarantine_change, quarantine_after,
+        in_transit_before, in_transit_change, in_transit_after,
+        unit_cost, value_change, value_after, reference_kind, reference_id, reason, notes,
+        created_by, occurred_at, business_date)
+    SELECT l.tenant_id, g.id, posting.id, g.ordinal, g.operation_id, g.level_id,
+           l.sequence + row_number() OVER running, l.warehouse_id, l.variant_id, g.kind,
+           l.available + (sum(g.available) OVER running)::bigint - g.available, g.available,
+           l.available + (sum(g.available) OVER running)::bigint,
+           l.reserved + (sum(g.reserved) OVER running)::bigint - g.reserved, g.reserved,
+           l.reserved + (sum(g.reserved) OVER running)::bigint,
+           l.damaged + (sum(g.damaged) OVER running)::bigint - g.damaged, g.damaged,
+           l.damaged + (sum(g.damaged) OVER running)::bigint,
+           l.quarantine + (sum(g.quarantine) OVER running)::bigint - g.quarantine, g.quarantine,
+           l.quarantine + (sum(g.quarantine) OVER running)::bigint,
+           l.in_transit + (sum(g.in_transit) OVER running)::bigint - g.in_transit, g.in_transit,
+           l.in_transit + (sum(g.in_transit) OVER running)::bigint,
+           g.unit_cost, g.value, l.total_value + sum(g.value) OVER running,
+           g.reference_kind, g.reference_id, g.reason, g.notes,
+           g.created_by, g.occurred_at, g.business_date
+      FROM given g JOIN inventory_levels l ON l.tenant_id = %s AND l.id = g.level_id, posting
+    WINDOW running AS (PARTITION BY g.level_id ORDER BY g.ordinal ROWS UNBOUNDED PRECEDING)
+     ORDER BY g.ordinal
+)
+UPDATE inventory_levels l
+   SET available = l.available + s.available, reserved = l.reserved + s.reserved,
+       damaged = l.damaged + s.damaged, quarantine = l.quarantine + s.quarantine,
+       in_transit = l.in_transit + s.in_transit, total_value = l.total_value + s.value,
+       average_cost = a.average_cost, sequence = l.sequence + s.n, updated_at = clock_timestamp()
+  FROM summed s JOIN unnest(%s::uuid[], %s::numeric[]) AS a (level_id, average_cost)
+    ON a.level_id = s.level_id
+ WHERE l.tenant_id = %s AND l.id = s.level_id
+"""
+
+INSERT_OPERATIONS = """
+INSERT INTO operations (tenant_id, source, key, fingerprint, state, status, answer, id)
+SELECT %s, o.* FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[],
+                           %s::bytea[], %s::uuid[]) AS o
+"""
+
+INSERT_HOLDS = """
+INSERT INTO reservations (tenant_id, id, level_id, owner, line, quantity, open, operation_id,
+                          expires_at)
+SELECT %s, h.* FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::int[], %s::bigint[],
+                           %s::bigint[], %s::uuid[], %s::timestamptz[]) AS h
+"""
+
+UPDATE_HOLDS = """
+UPDATE reservations r SET open = h.open
+  FROM unnest(%s::uuid[], %s::bigint[]) AS h (id, open)
+ WHERE r.tenant_id = %s AND r.id = h.id
+"""
+
+NOTIFY = "NOTIFY stockwright_facts"

@@ -1,0 +1,229 @@
+"""The batch writer: commands that arrive while a batch is in flight form the next one.
+
+One thread, one connection, one batch in flight. There is no lingering: a command that comes alone
+is a batch of one under the same rules. Tenants take turns. The wait queue is bounded. A batch
+whose outcome is unknown (the connection broke) is sent again with the same keys, which answer what
+was done already. A batch that the database refuses is halved until the poisonous command stands
+alone.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+from uuid_utils.compat import uuid7
+
+from db.stock import ROUNDS_MAX, Ledger, Outcome, StockCommand, retryable
+from domain.errors import Busy, KeyReused, Unavailable
+from domain.stock import NewId, check
+
+logger = logging.getLogger(__name__)
+
+#: How long a command is resent while the database does not answer.
+RESEND_FOR_SECONDS = 30.0
+_BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: StockCommand
+    future: "Future[Outcome]"
+    deadline: float
+
+
+@dataclass(slots=True)
+class WriterStats:
+    """Counters since the start: for the health page and the bench."""
+
+    batches: int = 0
+    commands: int = 0
+    resent: int = 0
+    halved: int = 0
+    refused_busy: int = 0
+    largest_batch: int = field(default=0)
+
+
+class StockWriter:
+    """Owns one connection and its transactions; ``submit`` may be called from any thread."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        batch_max: int = 500,
+        queue_max: int = 20_000,
+        new_id: NewId = uuid7,
+        resend_for: float = RESEND_FOR_SECONDS,
+    ) -> None:
+        self._conninfo = conninfo
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._resend_for = resend_for
+        self._ledger = Ledger(new_id)
+        self._queues: OrderedDict[UUID, deque[_Waiting]] = OrderedDict()
+        self._size = 0
+        self._wake = threading.Condition()
+        self._closing = False
+        self._conn: Connection[Any] | None = None
+        self.stats = WriterStats()
+        self._thread = threading.Thread(target=self._run, name="stock-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, tenant: UUID, command: StockCommand) -> "Future[Outcome]":
+        """Queue a command; the future gives its answer once it is durable.
+
+        Raises:
+            InvalidInput: the command is malformed.
+            Busy: more commands wait than the bound allows.
+            Unavailable: the writer was closed.
+        The future may fail with KeyReused, or with Unavailable when the database stayed away:
+        then the outcome is unknown and the same command with the same key may be sent again.
+        """
+        check(command.action)
+        future: Future[Outcome] = Future()
+        waiting = _Waiting(command, future, time.monotonic() + self._resend_for)
+        with self._wake:
+            if self._closing:
+                raise Unavailable("The writer is shutting down.", retry_after=1)
+            if self._size >= self._queue_max:
+                self.stats.refused_busy += 1
+                raise Busy("Too many stock commands are waiting.", retry_after=1)
+            self._queues.setdefault(tenant, deque()).append(waiting)
+            self._size += 1
+            self._wake.notify()
+        return future
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Finish what waits, then stop; whatever is left after ``timeout`` seconds fails."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout)
+        with self._wake:
+            left = [w for queue in self._queues.values() for w in queue]
+            self._queues.clear()
+            self._size = 0
+        for waiting in left:
+            waiting.future.set_exception(Unavailable("The writer was closed."))
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._size and not self._closing:
+                    self._wake.wait()
+                if not self._size:
+                    break
+                tenant, batch = self._take()
+            try:
+                self._post(tenant, batch)
+            except BaseException as error:  # The thread must outlive any bug.
+                logger.exception("A batch failed in a way the writer does not know.")
+                self._drop_connection()
+                _fail(batch, error)
+        self._drop_connection()
+
+    def _take(self) -> tuple[UUID, list[_Waiting]]:
+        """The next tenant's commands, at most one batch; the tenant then goes to the end."""
+        tenant, queue = self._queues.popitem(last=False)
+        batch = [queue.popleft() for _ in range(min(len(queue), self._batch_max))]
+        self._size -= len(batch)
+        if queue:
+            self._queues[tenant] = queue
+        return tenant, batch
+
+    def _post(self, tenant: UUID, batch: list[_Waiting]) -> None:
+        """Post a batch, resending while its outcome is unknown, halving it when it is refused."""
+        attempt = 0
+        while True:
+            try:
+                outcomes = self._transact(tenant, [waiting.command for waiting in batch])
+            except psycopg.Error as error:
+                if not _lost(error):
+                    self._halve(tenant, batch, error)
+                    return
+                self._drop_connection()
+                batch = self._still_wanted(batch, error)
+                if not batch:
+                    return
+                self.stats.resent += 1
+                time.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
+                attempt += 1
+            else:
+                self._answer(batch, outcomes)
+                return
+
+    def _transact(self, tenant: UUID, commands: list[StockCommand]) -> list[Outcome | KeyReused]:
+        """One transaction, begun anew when a key or hold appeared between its statements."""
+        conn = self._connection()
+        for attempt in range(ROUNDS_MAX):
+            try:
+                with conn.transaction():
+                    return self._ledger.apply(conn, tenant, commands)
+            except Exception as error:
+                if not retryable(error) or attempt == ROUNDS_MAX - 1:
+                    raise
+        raise AssertionError("The loop above returns or raises.")
+
+    def _halve(self, tenant: UUID, batch: list[_Waiting], error: psycopg.Error) -> None:
+        if len(batch) == 1:
+            logger.error("The database refused a stock command: %s", error)
+            _fail(batch, error)
+            return
+        self.stats.halved += 1
+        middle = len(batch) // 2
+        self._post(tenant, batch[:middle])
+        self._post(tenant, batch[middle:])
+
+    def _answer(self, batch: list[_Waiting], outcomes: list[Outcome | KeyReused]) -> None:
+        self.stats.batches += 1
+        self.stats.commands += len(batch)
+        self.stats.largest_batch = max(self.stats.largest_batch, len(batch))
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            # A caller may have given up waiting; then nobody is left to answer.
+            if waiting.future.set_running_or_notify_cancel():
+                if isinstance(outcome, KeyReused):
+                    waiting.future.set_exception(outcome)
+                else:
+                    waiting.future.set_result(outcome)
+
+    def _still_wanted(self, batch: list[_Waiting], error: psycopg.Error) -> list[_Waiting]:
+        now = time.monotonic()
+        late = [waiting for waiting in batch if waiting.deadline <= now or self._closing]
+        if late:
+            logger.warning("The database does not answer: %s", error)
+            _fail(late, Unavailable("The database does not answer.", retry_after=2))
+        return [waiting for waiting in batch if waiting not in late]
+
+    def _connection(self) -> Connection[Any]:
+        if self._conn is None:
+            self._conn = psycopg.connect(
+                self._conninfo, autocommit=True, connect_timeout=5, application_name="stock-writer"
+            )
+        return self._conn
+
+    def _drop_connection(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+
+def _lost(error: psycopg.Error) -> bool:
+    """Whether the connection broke or the server went away, so that the outcome is unknown."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    # Class 08 is a connection, 57P the operator's shutdown, 53 a lack of resources, 25P04 a
+    # transaction that took too long: each may pass.
+    return error.sqlstate[:2] in ("08", "53", "58") or error.sqlstate.startswith(("57P", "25P0"))
+
+
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.future.done() and waiting.future.set_running_or_notify_cancel():
+            waiting.future.set_exception(error)

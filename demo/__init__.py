@@ -1,0 +1,1 @@
+"""Makes the data that a first look at Stockwright works with."""

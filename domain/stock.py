@@ -1,0 +1,268 @@
+"""The words of stock: buckets, levels, holds, commands and what comes of them.
+
+The rules that work on them are in ``domain/stock_rules.py``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from domain.errors import InvalidInput
+
+#: The largest quantity anywhere: beyond it a JSON reader may lose units.
+MAX_QUANTITY = 2**53
+MAX_LINES = 1000
+MAX_COST = Decimal(10) ** 14
+MICRO = Decimal("0.000001")
+ZERO = Decimal(0)
+
+
+class Bucket(StrEnum):
+    """Where units of a level are. All but in_transit are on hand."""
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    DAMAGED = "damaged"
+    QUARANTINE = "quarantine"
+    IN_TRANSIT = "in_transit"
+
+
+class Kind(StrEnum):
+    """What a movement is; stored with it."""
+
+    PURCHASE = "purchase"
+    PRODUCTION = "production"
+    OPENING = "opening"
+    RETURN = "return"
+    SALE = "sale"
+    WRITE_OFF = "write_off"
+    ADJUSTMENT = "adjustment"
+    RESERVE = "reserve"
+    RELEASE = "release"
+    SHIP = "ship"
+    DAMAGE = "damage"
+    QUARANTINE = "quarantine"
+    RESTOCK = "restock"
+
+
+class LevelKey(NamedTuple):
+    """What identifies a level within a tenant."""
+
+    warehouse_id: UUID
+    variant_id: UUID
+    lot: str | None = None
+
+
+@dataclass(slots=True)
+class Level:
+    """The working state of one locked level; quantities in base units, values in currency."""
+
+    id: UUID
+    key: LevelKey
+    available: int = 0
+    reserved: int = 0
+    damaged: int = 0
+    quarantine: int = 0
+    in_transit: int = 0
+    average_cost: Decimal = ZERO
+    total_value: Decimal = ZERO
+    sequence: int = 0
+    variant_active: bool = True
+    warehouse_active: bool = True
+
+    @property
+    def on_hand(self) -> int:
+        return self.available + self.reserved + self.damaged + self.quarantine
+
+
+@dataclass(slots=True)
+class Hold:
+    """Units of a level held for an owner's line; ``open`` is what is still held."""
+
+    id: UUID
+    level: LevelKey
+    owner: str
+    line: int
+    quantity: int
+    open: int
+    expires_at: datetime | None = None
+
+
+class Line(NamedTuple):
+    """One line of a command. ``quantity`` is signed only in an adjustment."""
+
+    level: LevelKey
+    quantity: int
+    line: int = 1
+    unit_cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Goods come in at a cost; available rises."""
+
+    lines: tuple[Line, ...]
+    kind: Kind = Kind.PURCHASE
+
+
+@dataclass(frozen=True, slots=True)
+class Deduct:
+    """Goods leave from available at average cost: a direct sale, a write-off."""
+
+    lines: tuple[Line, ...]
+    kind: Kind = Kind.SALE
+
+
+@dataclass(frozen=True, slots=True)
+class Adjust:
+    """A signed correction of available, at average cost, or a gain at a given cost."""
+
+    lines: tuple[Line, ...]
+    kind: Kind = Kind.ADJUSTMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Units change their bucket within a level; nothing comes or goes."""
+
+    lines: tuple[Line, ...]
+    source: Bucket
+    target: Bucket
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Available units become held for an owner: all lines or none."""
+
+    lines: tuple[Line, ...]
+    owner: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Held units become available again: of ``lines`` (line number to quantity), or all.
+
+    ``voids`` is the key of the reserve that this undoes. When that reserve never happened, its
+    key is buried, so that a late attempt of it is refused.
+    """
+
+    owner: str
+    lines: Mapping[int, int] | None = None
+    voids: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ship:
+    """Held units leave the house: reserved and on hand fall together."""
+
+    owner: str
+    lines: Mapping[int, int]
+
+
+#: The refusal for what does not exist; its answer is not stored, as it may come to exist.
+UNKNOWN_ITEM = "unknown_item"
+NewId = Callable[[], UUID]
+Action = Receive | Deduct | Adjust | Move | Reserve | Release | Ship
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who, why, for what and when: stored with every movement of a command."""
+
+    actor: str
+    occurred_at: datetime
+    business_date: date
+    reference_kind: str | None = None
+    reference_id: str | None = None
+    reason: str | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a command does to one level, and the level right after it."""
+
+    level: LevelKey
+    kind: Kind
+    available: int
+    reserved: int
+    damaged: int
+    quarantine: int
+    in_transit: int
+    value: Decimal
+    unit_cost: Decimal
+    sequence: int
+    available_after: int
+    reserved_after: int
+    on_hand_after: int
+    value_after: Decimal
+
+    @property
+    def on_hand(self) -> int:
+        return self.available + self.reserved + self.damaged + self.quarantine
+
+
+@dataclass(slots=True)
+class Accepted:
+    """The command was applied to the view."""
+
+    changes: list[Change] = field(default_factory=list)
+    new_holds: list[Hold] = field(default_factory=list)
+    used_holds: list[Hold] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The state of the stock refuses the command; nothing was changed."""
+
+    code: str
+    detail: str
+    details: dict[str, Any]
+
+
+@dataclass(slots=True)
+class View:
+    """The locked levels and the open holds of the owners that a batch touches.
+
+    ``unknown`` are keys whose variant or warehouse does not exist.
+    """
+
+    levels: dict[LevelKey, Level]
+    holds: dict[str, list[Hold]]
+    unknown: frozenset[LevelKey] = frozenset()
+
+
+def check(action: Action) -> None:
+    """Refuse a malformed command before it waits for anybody.
+
+    Raises:
+        InvalidInput: no line, too many, a quantity out of 1..2^53, an adjustment by nothing, a
+            cost below zero or finer than a millionth.
+    """
+    if isinstance(action, Release | Ship):
+        rows = list((action.lines or {}).values())
+        if isinstance(action, Ship) and not rows:
+            raise InvalidInput.field("/lines", "empty", "At least one line is needed.")
+    else:
+        rows = [line.quantity for line in action.lines]
+        if not 1 <= len(rows) <= MAX_LINES:
+            raise InvalidInput.field("/lines", "length", f"1 to {MAX_LINES} lines are allowed.")
+        for n, line in enumerate(action.lines):
+            cost = line.unit_cost
+            if cost is not None and (
+                not cost.is_finite() or not ZERO <= cost < MAX_COST or cost != cost.quantize(MICRO)
+            ):
+                raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
+    signed = isinstance(action, Adjust)
+    for n, quantity in enumerate(rows):
+        size = abs(quantity) if signed else quantity
+        if not 1 <= size <= MAX_QUANTITY:
+            raise InvalidInput.field(
+                f"/lines/{n}/quantity", "quantity", f"The quantity must be 1 to {MAX_QUANTITY}."
+            )

@@ -1,0 +1,87 @@
+"""The worker's entrance: settings, engine, writer, Temporal client, worker; nothing else."""
+
+import asyncio
+import signal
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.errors import DomainErrors
+from activities.orders import OrderActivities
+from db.engine import conninfo, make_engine
+from db.follower import Follower
+from db.stock_writer import StockWriter
+from entrance import TASK_QUEUE, addresses, configure_logging, connect
+from settings import Settings
+from workflows.orders import OrderWorkflow
+from workflows.reservations import ReservationWorkflow
+
+
+def build(
+    client: Client,
+    activities: OrderActivities,
+    executor: Executor,
+    *,
+    activities_max: int = 16,
+    task_queue: str = TASK_QUEUE,
+) -> Worker:
+    """A worker with every workflow and activity of the project."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[OrderWorkflow, ReservationWorkflow],
+        activities=[
+            activities.reserve_stock,
+            activities.release_stock,
+            activities.ship_stock,
+            activities.record_order,
+        ],
+        activity_executor=executor,
+        interceptors=[DomainErrors()],
+        max_cached_workflows=2000,
+        max_concurrent_activities=activities_max,
+        max_concurrent_local_activities=activities_max,
+        graceful_shutdown_timeout=timedelta(seconds=10),
+    )
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM; what is running then finishes or is taken up by the next."""
+    where = addresses(settings)
+    engine = make_engine(where.app, pool_size=settings.worker_activities_max)
+    writer = StockWriter(
+        conninfo(where.app),
+        batch_max=settings.writer_batch_max,
+        queue_max=settings.writer_queue_max,
+    )
+    follower = Follower(conninfo(where.follower))
+    client = await connect(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    with ThreadPoolExecutor(settings.worker_activities_max) as executor:
+        worker = build(
+            client,
+            OrderActivities(engine, writer),
+            executor,
+            activities_max=settings.worker_activities_max,
+        )
+        async with worker:
+            await stop.wait()
+    follower.close()
+    writer.close()
+    engine.dispose()
+
+
+def main() -> None:
+    """``python -m worker``."""
+    settings = Settings()
+    configure_logging(settings)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()
