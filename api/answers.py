@@ -1,7 +1,7 @@
 """Answers of records: JSON with ETag and Location, 304 for what is known, replays as stored."""
 
 import json
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from fastapi import Response
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from api.etag import etag, unchanged
 from api.problems import PROBLEM_JSON
 from db.operations import Answer
-from db.tables import Record
+from db.tables import Order, Record
 from domain.values import Instant
 
 
@@ -24,7 +24,7 @@ class RecordView(BaseModel):
     version: int
 
     @classmethod
-    def of(cls, row: Record, **more: Any) -> Self:
+    def of(cls, row: Record | Order, **more: Any) -> Self:
         """The view of a row: its fields by their names, and ``more`` that the row does not have."""
         fields = (name for name in cls.model_fields if name not in more)
         values = {name: getattr(row, _ATTRIBUTES.get(name, name)) for name in fields}
@@ -54,7 +54,15 @@ def respond(answer: Answer, *, location: str | None = None) -> Response:
     return Response(answer.body, answer.status, headers, "application/json")
 
 
-def show(view: RecordView, if_none_match: str | None = None) -> Response:
+class Versioned(Protocol):
+    """What can be shown with an ETag."""
+
+    version: int
+
+    def model_dump_json(self) -> str: ...
+
+
+def show(view: Versioned, if_none_match: str | None = None) -> Response:
     """One record as it is now, or 304 when the reader's version still holds."""
     headers = {"ETag": etag(view.version)}
     if unchanged(if_none_match, view.version):

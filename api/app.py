@@ -1,11 +1,21 @@
-"""Builds the API: the router of each room, problems for every error, a context for every request."""
+"""Builds the API: the router of each room, problems for each error, a context for each request."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
 
-from api import catalogue, health, identity, organization, partners, warehouses
+from api import (
+    catalogue,
+    health,
+    identity,
+    levels,
+    orders,
+    organization,
+    partners,
+    stock,
+    warehouses,
+)
 from api.auth import KeyRing
 from api.context import RequestContext
 from api.docs import install_docs
@@ -18,6 +28,9 @@ ROUTERS = (
     *catalogue.ROUTERS,
     *partners.ROUTERS,
     warehouses.router,
+    stock.router,
+    levels.router,
+    orders.router,
     *organization.ROUTERS,
     identity.router,
     health.router,

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.answers import RecordView, show
+from api.answers import show
 from api.auth import needs
 from api.etag import IfNoneMatch
 from api.pages import ListOf, PageQuery, listing, window
@@ -24,12 +24,14 @@ router = make_router("/v1/inventory", "stock")
 Reader = Annotated[Actor, needs(Permission.STOCK_READ)]
 
 
-class LevelView(RecordView):
+class LevelView(BaseModel):
     """What lies of one variant (and lot) in one warehouse; money in the tenant's currency."""
 
     model_config = ConfigDict(from_attributes=True)
 
+    object: Literal["inventory_level"] = "inventory_level"
     id: UUID
+    version: int
     warehouse_id: UUID
     variant_id: UUID
     lot: str | None
@@ -211,7 +213,7 @@ def list_reservations(
 
 
 def _level(row: InventoryLevel, currency: str) -> LevelView:
-    columns = {name: getattr(row, name, None) for name in LevelView.model_fields}
+    columns = {n: getattr(row, n) for n in LevelView.model_fields if hasattr(row, n)}
     columns["on_hand"] = row.available + row.reserved + row.damaged + row.quarantine
     columns["average_cost"] = _cost(row.average_cost)
     columns["currency"] = currency

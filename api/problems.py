@@ -178,7 +178,7 @@ async def _database_away(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     trace_id = getattr(request.state, "trace_id", None)
-    _log.error("unexpected %s in request %s", type(error).__name__, trace_id)
+    _log.error("unexpected error in request %s", trace_id, exc_info=error)
     ours = StockwrightError("Something unexpected happened; it was recorded.", code="internal")
     response = problem_response(ours, request)
     response.headers["X-Request-Id"] = str(trace_id)

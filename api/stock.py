@@ -1,4 +1,4 @@
-"""The direct stock commands over HTTP: each goes to the batch writer and is answered once durable."""
+"""The direct stock commands over HTTP: each goes to the batch writer, answered once durable."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -21,6 +21,8 @@ from domain.errors import Conflict, InFlight, KeyReused
 HTTP, PROCESS = "http", "process"
 #: A claim without an answer is taken over after this time: its worker is taken for dead.
 CLAIM_LIFETIME = timedelta(seconds=30)
+#: The fingerprint of a claim that was given up because its request was malformed.
+ABANDONED = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def claim(
         .with_for_update()
     ).one()
     operation: Operation = row[0]
+    if operation.state == "claimed" and operation.fingerprint == ABANDONED:
+        operation.fingerprint = print_
     if operation.fingerprint != print_:
         raise _reused(key)
     if operation.state == "done":
@@ -137,6 +141,15 @@ def release_claim(session: Session, key: str) -> None:
         update(Operation)
         .where(Operation.source == HTTP, Operation.key == key, Operation.state == "claimed")
         .values(claimed_at=func.clock_timestamp() - CLAIM_LIFETIME)
+    )
+
+
+def abandon(session: Session, key: str) -> None:
+    """Forget what a claimed key asked for: it was malformed, and may come again mended."""
+    session.execute(
+        update(Operation)
+        .where(Operation.source == HTTP, Operation.key == key, Operation.state == "claimed")
+        .values(fingerprint=ABANDONED, claimed_at=func.clock_timestamp() - CLAIM_LIFETIME)
     )
 
 

@@ -1,13 +1,15 @@
 """Orders in SQL: what their processes record, and the reads of the API."""
 
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Select, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from db import events
+from db import events, paging
 from db.tables import Event, Order, OrderLine, Payment, Shipment, Variant
 from domain.orders import PlaceOrder, RecordOrder
 
@@ -112,11 +114,8 @@ def _lines(session: Session, change: RecordOrder) -> None:
         return
     state = {line.line: line for line in change.lines}
     variants = {line.variant_id for line in change.placed.lines}
-    names = dict(
-        session.execute(select(Variant.id, Variant.name).where(Variant.id.in_(variants)))
-        .tuples()
-        .all()
-    )
+    found = session.execute(select(Variant.id, Variant.name).where(Variant.id.in_(variants)))
+    names: dict[UUID, str] = {row.id: row.name for row in found}
     session.execute(
         upsert(OrderLine),
         [
@@ -161,6 +160,25 @@ def find(session: Session, id_or_number: str) -> Order | None:
     except ValueError:
         wanted = Order.number == id_or_number
     return session.execute(select(Order).where(wanted)).scalar_one_or_none()
+
+
+def list_orders(
+    session: Session,
+    window: paging.Window,
+    *,
+    status: str | None = None,
+    customer_id: UUID | None = None,
+    reference: str | None = None,
+) -> paging.Page[Order]:
+    """A page of orders in the order in which they were placed."""
+    found: Select[Order] = select(Order)
+    if status is not None:
+        found = found.where(Order.fulfilment == status)
+    if customer_id is not None:
+        found = found.where(Order.customer_id == customer_id)
+    if reference is not None:
+        found = found.where(Order.reference == reference)
+    return paging.fetch(session, found, (Order.id,), window)
 
 
 def by_workflow(session: Session, workflow_id: str) -> Order | None:
@@ -218,7 +236,16 @@ SELECT v.id, v.sku, coalesce(v.price, p.price) AS price, v.status = 'active' AND
 """)
 
 
-def sellable(session: Session, variant_ids: list[UUID]) -> dict[UUID, tuple[str, Any, bool]]:
-    """SKU, price and whether it may be sold, for each variant that exists."""
+@dataclass(frozen=True, slots=True)
+class Sellable:
+    """What placing needs to know of a variant; its price is its own or its product's."""
+
+    sku: str
+    price: Decimal
+    active: bool
+
+
+def sellable(session: Session, variant_ids: list[UUID]) -> dict[UUID, Sellable]:
+    """Those of the variants that exist."""
     rows = session.execute(_PRICES, {"ids": variant_ids})
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    return {row[0]: Sellable(row[1], row[2], row[3]) for row in rows}

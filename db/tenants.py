@@ -44,9 +44,7 @@ class KeyOwner:
     revoked_at: datetime | None
 
 
-def create_tenant(
-    session: Session, *, slug: str, name: str, currency: str, time_zone: str
-) -> Tenant:
+def create_tenant(session: Session, slug: str, name: str, currency: str, time_zone: str) -> Tenant:
     """A new tenant with its organization; ``session`` belongs to the maint role.
 
     The transaction acts for the new tenant afterwards, so that its first key can follow at once.
@@ -71,7 +69,7 @@ def currency(session: Session) -> str:
 
 
 def create_api_key(
-    session: Session, *, name: str, role: str, expires_at: datetime | None = None
+    session: Session, name: str, role: str, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
     """A new key of the transaction's tenant, and its plain text, which is kept nowhere.
 

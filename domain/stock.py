@@ -243,7 +243,7 @@ def check(action: Action) -> None:
 
     Raises:
         InvalidInput: no line, too many, a quantity out of 1..2^53, an adjustment by nothing, a
-            cost below zero or finer than a millionth.
+            cost below zero or finer than a millionth, a move between buckets that allow none.
     """
     if isinstance(action, Release | Ship):
         rows = list((action.lines or {}).values())
@@ -259,6 +259,8 @@ def check(action: Action) -> None:
                 not cost.is_finite() or not ZERO <= cost < MAX_COST or cost != cost.quantize(MICRO)
             ):
                 raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
+    if isinstance(action, Move):
+        _check_move(action)
     signed = isinstance(action, Adjust)
     for n, quantity in enumerate(rows):
         size = abs(quantity) if signed else quantity
@@ -266,3 +268,12 @@ def check(action: Action) -> None:
             raise InvalidInput.field(
                 f"/lines/{n}/quantity", "quantity", f"The quantity must be 1 to {MAX_QUANTITY}."
             )
+
+
+def _check_move(action: Move) -> None:
+    """Reserved belongs to holds and in transit to transfers; a bucket is not moved onto itself."""
+    for pointer, bucket in (("/source", action.source), ("/target", action.target)):
+        if bucket in (Bucket.RESERVED, Bucket.IN_TRANSIT):
+            raise InvalidInput.field(pointer, "bucket", f"Units are not moved by hand: {bucket}.")
+    if action.source is action.target:
+        raise InvalidInput.field("/target", "bucket", "The two buckets must differ.")

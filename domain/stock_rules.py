@@ -166,7 +166,7 @@ def _receive(view: View, action: Receive) -> Accepted | Refused:
     for line in action.lines:
         cost = line.unit_cost if line.unit_cost is not None else ZERO
         value = _CTX.multiply(cost, Decimal(line.quantity)).quantize(MICRO, context=_CTX)
-        values[line.level] = values.get(line.level, ZERO) + value
+        values[line.level] = _CTX.add(values.get(line.level, ZERO), value)
     return _apply(
         action.kind,
         [_Step(view.levels[k], available=q, inbound=values[k]) for k, q in sums.items()],
@@ -192,15 +192,28 @@ def _adjust(view: View, action: Adjust) -> Accepted | Refused:
     )
     if refusal:
         return refusal
-    costs = {line.level: line.unit_cost for line in action.lines if line.unit_cost is not None}
+    gains = _gains(action.lines)
     steps = []
     for key, units in sums.items():
         inbound = None
-        if units > 0 and key in costs:
-            inbound = _CTX.multiply(costs[key], Decimal(units)).quantize(MICRO, context=_CTX)
+        if units > 0 and key in gains:
+            priced, worth = gains[key]
+            mean = _CTX.divide(_CTX.multiply(worth, Decimal(units)), Decimal(priced))
+            inbound = mean.quantize(MICRO, context=_CTX)
         if units:
             steps.append(_Step(view.levels[key], available=units, inbound=inbound))
     return _apply(action.kind, steps)
+
+
+def _gains(lines: Iterable[Line]) -> dict[LevelKey, tuple[int, Decimal]]:
+    """Units and worth of the gains that name a cost; their mean values a level's net gain."""
+    gains: dict[LevelKey, tuple[int, Decimal]] = {}
+    for line in lines:
+        if line.quantity > 0 and line.unit_cost is not None:
+            units, worth = gains.get(line.level, (0, ZERO))
+            more = _CTX.multiply(line.unit_cost, Decimal(line.quantity))
+            gains[line.level] = (units + line.quantity, _CTX.add(worth, more))
+    return gains
 
 
 def _move(view: View, action: Move) -> Accepted | Refused:
@@ -270,7 +283,8 @@ def _apply(kind: Kind, steps: Sequence[_Step]) -> Accepted | Refused:
     """Check every step against the limits, then change all levels."""
     for step in steps:
         level = step.level
-        if level.on_hand + step.available + step.reserved > MAX_QUANTITY:
+        rise = step.available + step.reserved + step.damaged + step.quarantine
+        if level.on_hand + rise > MAX_QUANTITY:
             return Refused(
                 "quantity_limit",
                 f"A level holds at most {MAX_QUANTITY} units.",
@@ -294,7 +308,7 @@ def _change(kind: Kind, step: _Step) -> Change:
     if step.inbound is not None:
         units = Decimal(on_hand - on_hand_before)
         unit_cost = _CTX.divide(step.inbound, units).quantize(_AVERAGE, context=_CTX)
-        level.total_value = value_before + step.inbound
+        level.total_value = _CTX.add(value_before, step.inbound)
         level.average_cost = _CTX.divide(level.total_value, Decimal(on_hand)).quantize(
             _AVERAGE, context=_CTX
         )
@@ -308,7 +322,7 @@ def _change(kind: Kind, step: _Step) -> Change:
         damaged=step.damaged,
         quarantine=step.quarantine,
         in_transit=step.in_transit,
-        value=level.total_value - value_before,
+        value=_CTX.subtract(level.total_value, value_before),
         unit_cost=unit_cost,
         sequence=level.sequence,
         available_after=level.available,

@@ -85,7 +85,8 @@ class OrderWorkflow:
                     await self._deadline_passed()
         except GivenUp:
             await self._compensate()
-        except BaseException:  # CancelledError does not inherit from Exception.
+        except (Exception, asyncio.CancelledError):
+            # No wider: an eviction from the worker's cache passes here as a BaseException.
             self._given_up = True
             await self._compensate()
             raise
@@ -433,6 +434,14 @@ class OrderWorkflow:
         state = self._state
         first = state.version == 0
         state.version += 1
+        waiting = rules.waiting(state, workflow.now())
+        if facts and waiting is not None:
+            facts[-1] = facts[-1].model_copy(
+                update={
+                    "data": facts[-1].data
+                    | {"waiting_for": waiting.what, "until": str(waiting.until or "")}
+                }
+            )
         changed = tuple(line for line in state.lines if self._recorded.get(line.line) != line)
         self._show()
         await self._step(
@@ -446,7 +455,7 @@ class OrderWorkflow:
                 payment=state.payment,
                 paid=state.paid,
                 lines=changed,
-                waiting=rules.waiting(state, workflow.now()),
+                waiting=waiting,
                 actions=rules.actions(state),
                 attention=state.attention,
                 refusal=state.refusal,

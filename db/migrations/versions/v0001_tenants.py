@@ -128,8 +128,9 @@ ALTER TABLE departments ADD CONSTRAINT departments_manager_fkey
 # The key is looked up before a tenant is known; only this function may look across tenants.
 FIND_KEY = """
 CREATE FUNCTION find_api_key(wanted text)
-RETURNS TABLE (tenant_id uuid, tenant_slug text, tenant_status text, currency text, time_zone text,
-               id uuid, name text, role text, secret_hash bytea, expires_at timestamptz, revoked_at timestamptz)
+RETURNS TABLE (tenant_id uuid, tenant_slug text, tenant_status text, currency text,
+               time_zone text, id uuid, name text, role text, secret_hash bytea,
+               expires_at timestamptz, revoked_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
     SELECT k.tenant_id, t.slug, t.status, t.currency, t.time_zone, k.id, k.name, k.role,
            k.secret_hash, k.expires_at, k.revoked_at

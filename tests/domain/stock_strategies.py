@@ -1,0 +1,111 @@
+"""Random stock commands, and a small world of pure levels for them to work on."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import count
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from domain.stock import (
+    Action,
+    Adjust,
+    Bucket,
+    Deduct,
+    Hold,
+    Kind,
+    Level,
+    LevelKey,
+    Line,
+    Move,
+    Receive,
+    Release,
+    Reserve,
+    Ship,
+    View,
+)
+
+OWNERS = ("order-1", "order-2", "order-3")
+#: Buckets that a move may name; the others follow from reservations and transfers.
+MOVABLE = (Bucket.AVAILABLE, Bucket.DAMAGED, Bucket.QUARANTINE)
+
+
+def ids(start: int = 1) -> Callable[[], UUID]:
+    """Ids that are the same in every run."""
+    numbers = count(start)
+    return lambda: UUID(int=next(numbers))
+
+
+def keys(warehouses: int = 2, variants: int = 2) -> list[LevelKey]:
+    """Level keys of a small world."""
+    return [
+        LevelKey(UUID(int=10_000 + w), UUID(int=20_000 + v))
+        for w in range(warehouses)
+        for v in range(variants)
+    ]
+
+
+def empty_view(known: Sequence[LevelKey]) -> View:
+    """Every level exists and is empty."""
+    new_id = ids(30_000)
+    return View({key: Level(new_id(), key) for key in known}, {})
+
+
+def view_of(key: LevelKey, **fields: object) -> View:
+    """One level with these numbers."""
+    level = Level(UUID(int=1), key)
+    for name, value in fields.items():
+        setattr(level, name, value)
+    return View({key: level}, {})
+
+
+def hold(key: LevelKey, quantity: int, *, owner: str = "order-1", line: int = 1) -> Hold:
+    """An open hold."""
+    return Hold(UUID(int=900_000 + line), key, owner, line, quantity, quantity)
+
+
+costs = st.one_of(
+    st.none(),
+    st.decimals(min_value=0, max_value=1000, places=6, allow_nan=False),
+    st.sampled_from([Decimal(0), Decimal("1.00"), Decimal("0.333333"), Decimal("0.000001")]),
+)
+#: Mostly small, so that commands are accepted about as often as they are refused.
+quantities = st.one_of(st.integers(1, 6), st.integers(1, 40))
+
+
+def lines(
+    known: Sequence[LevelKey], *, signed: bool = False
+) -> st.SearchStrategy[tuple[Line, ...]]:
+    """One to four lines; the same level may come twice."""
+    amounts = st.one_of(quantities, quantities.map(lambda q: -q)) if signed else quantities
+    line = st.builds(
+        Line, st.sampled_from(list(known)), amounts, st.integers(1, 3), unit_cost=costs
+    )
+    return st.lists(line, min_size=1, max_size=4).map(tuple)
+
+
+def actions(known: Sequence[LevelKey]) -> st.SearchStrategy[Action]:
+    """Any well-formed command on these levels."""
+    plain = lines(known)
+    owners = st.sampled_from(OWNERS)
+    some = st.dictionaries(st.integers(1, 3), st.integers(1, 8), min_size=1, max_size=3)
+    moves = st.permutations(MOVABLE).flatmap(
+        lambda pair: st.builds(
+            Move,
+            plain,
+            source=st.just(pair[0]),
+            target=st.just(pair[1]),
+            kind=st.just(Kind.QUARANTINE),
+        )
+    )
+    return st.one_of(
+        st.builds(Receive, plain, kind=st.sampled_from([Kind.PURCHASE, Kind.OPENING])),
+        st.builds(Receive, plain),
+        st.builds(Deduct, plain),
+        st.builds(Adjust, lines(known, signed=True)),
+        moves,
+        st.builds(Reserve, plain, owner=owners),
+        st.builds(Reserve, plain, owner=owners),
+        st.builds(Release, owner=owners, lines=st.one_of(st.none(), some)),
+        st.builds(Ship, owner=owners, lines=some),
+    )
