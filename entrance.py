@@ -12,9 +12,6 @@ from db.engine import APP, FOLLOWER, MAINT, OWNER, role_url
 from settings import Settings
 from stack import StackPaths, load_or_create, stack_info
 
-#: The queue of every workflow and activity; queues of their own come with what needs limits.
-TASK_QUEUE = "stockwright"
-
 
 @dataclass(frozen=True, slots=True)
 class Addresses:

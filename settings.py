@@ -41,6 +41,7 @@ class Settings(BaseSettings):
         default="default",
         validation_alias=AliasChoices("STOCKWRIGHT_TEMPORAL_NAMESPACE", "TEMPORAL_NAMESPACE"),
     )
+    task_queue: str = Field(default="stockwright", min_length=1, description="Of our workers.")
     temporal_port: int = Field(default=7243, ge=1, le=65535)
     temporal_ui_port: int = Field(default=8243, ge=1, le=65535)
     api_host: str = "127.0.0.1"

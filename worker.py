@@ -13,7 +13,7 @@ from activities.orders import OrderActivities
 from db.engine import conninfo, make_engine
 from db.follower import Follower
 from db.stock_writer import StockWriter
-from entrance import TASK_QUEUE, addresses, configure_logging, connect
+from entrance import addresses, configure_logging, connect
 from settings import Settings
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
@@ -25,7 +25,7 @@ def build(
     executor: Executor,
     *,
     activities_max: int = 16,
-    task_queue: str = TASK_QUEUE,
+    task_queue: str,
 ) -> Worker:
     """A worker with every workflow and activity of the project."""
     return Worker(
@@ -68,6 +68,7 @@ async def serve(settings: Settings) -> None:
             OrderActivities(engine, writer),
             executor,
             activities_max=settings.worker_activities_max,
+            task_queue=settings.task_queue,
         )
         async with worker:
             await stop.wait()

@@ -26,7 +26,7 @@ from api.answers import respond
 from api.idempotency import Command as KeyedRequest
 from api.problems import render_problem
 from api.services import Services
-from api.temporal import ANSWER_TIMEOUT, TASK_QUEUE, is_away, is_closed, refusal_of, temporal_of
+from api.temporal import ANSWER_TIMEOUT, is_away, is_closed, refusal_of, temporal_of
 from db import operations, orders
 from db.engine import transaction
 from db.operations import HTTP, Answer, Claim
@@ -55,7 +55,9 @@ async def place(
     claim, order = claimed
     if order is not None:
         try:
-            await asyncio.wait_for(_start(client, order), ANSWER_TIMEOUT.total_seconds())
+            await asyncio.wait_for(
+                _start(client, order, services.settings.task_queue), ANSWER_TIMEOUT.total_seconds()
+            )
         except WorkflowAlreadyStartedError:
             pass  # It ran and ended before; what it recorded is the answer.
         except Exception as error:
@@ -135,14 +137,14 @@ def _claim_order(
             return _store(session, request, refusal.status, _problem(refusal, request))
 
 
-async def _start(client: Client, order: PlaceOrder) -> None:
+async def _start(client: Client, order: PlaceOrder, task_queue: str) -> None:
     """Start the process and wait for its first settled state, in one round trip."""
     lines = f"{len(order.lines)} lines"
     operation = WithStartWorkflowOperation(
         OrderWorkflow.run,
         order,
         id=order.workflow_id,
-        task_queue=TASK_QUEUE,
+        task_queue=task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         # After the order has ended, the same ids must not begin a second life.
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,

@@ -17,7 +17,7 @@ from api.idempotency import Command, KeyedCommand
 from api.problems import render_problem
 from api.routing import make_router
 from api.services import Services, TheServices
-from api.temporal import TASK_QUEUE, temporal_of
+from api.temporal import temporal_of
 from db.operations import HTTP, Answer
 from db.stock import StockCommand, describe
 from db.stock_writer import StockWriter
@@ -222,7 +222,7 @@ async def reserve_stock(
             actor=actor.name,
         ),
         id=owner,
-        task_queue=TASK_QUEUE,
+        task_queue=services.settings.task_queue,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         start_signal="extend",

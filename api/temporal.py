@@ -21,7 +21,6 @@ from domain.errors import (
     Unavailable,
 )
 
-TASK_QUEUE = "stockwright"
 #: How long a person waits for a process before the answer is "it goes on, look there".
 ANSWER_TIMEOUT = timedelta(seconds=10)
 

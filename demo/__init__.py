@@ -1,1 +1,1 @@
-"""Makes the data that a first look at Stockwright works with."""
+"""A first look at Stockwright: a shop's days as data, orders driven to their ends, a summary."""

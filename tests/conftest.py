@@ -32,6 +32,8 @@ from tests.stack.stack_helpers import free_ports
 
 _DATA, _PORTS = "STOCKWRIGHT_TEST_DATA_DIR", "STOCKWRIGHT_TEST_PORTS"
 _TEMPLATE = "stockwright_template"
+#: The folder of the stack that this process started, and so destroys.
+_STARTED = pytest.StashKey[Path]()
 
 
 def stack_settings() -> Settings:
@@ -51,25 +53,24 @@ def stack_settings() -> Settings:
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or _DATA in os.environ:
         return
-    folder = tempfile.mkdtemp(prefix="stockwright-test-")
-    Path(folder).chmod(0o755)
-    os.environ[_DATA] = folder
+    folder = Path(tempfile.mkdtemp(prefix="stockwright-test-"))
+    folder.chmod(0o755)
+    config.stash[_STARTED] = folder
+    os.environ[_DATA] = str(folder)
     os.environ[_PORTS] = ",".join(str(port) for port in free_ports(4))
     settings = stack_settings()
-    options = stack.StackOptions(
-        temporal_in_memory=True, postgres_fsync=False, tie_to_parent=True
-    )
+    options = stack.StackOptions(temporal_in_memory=True, postgres_fsync=False, tie_to_parent=True)
     stack.start(settings, options=options)
     where = addresses(settings)
     install(where.admin_url, where.passwords, _TEMPLATE)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if hasattr(config, "workerinput") or _DATA not in os.environ:
-        return
-    folder = Path(os.environ.pop(_DATA))
-    stack.destroy(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = config.stash.get(_STARTED, None)
+    if folder is not None:
+        del os.environ[_DATA]
+        stack.destroy(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +121,7 @@ def drop(database: Database) -> None:
     """Remove a cloned database, whoever is still connected."""
     with psycopg.connect(database.where.admin_url, autocommit=True) as admin:
         admin.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
-                sql.Identifier(database.name)
-            )
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database.name))
         )
 
 

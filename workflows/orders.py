@@ -86,14 +86,18 @@ class OrderWorkflow:
         except GivenUp:
             await self._compensate()
         except (Exception, asyncio.CancelledError):
-            # No wider: an eviction from the worker's cache passes here as a BaseException.
+            # No wider, and no "finally": an eviction from the worker's cache passes here as well.
             self._given_up = True
             await self._compensate()
+            await self._answer_all()
             raise
-        finally:
-            self._settled = True
-            await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._answer_all()
         return self._done()
+
+    async def _answer_all(self) -> None:
+        """Let whoever waits have the answer before the process ends."""
+        self._settled = True
+        await workflow.wait_condition(workflow.all_handlers_finished)
 
     # --- the steps of the process itself
 

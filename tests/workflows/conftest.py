@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -28,13 +30,29 @@ async def temporal(temporal_address: str) -> Client:
 
 
 @pytest.fixture
-async def worker(
-    temporal: Client, engine: Engine, writer: StockWriter
+def own_settings(settings: Settings) -> Settings:
+    """A task queue of the test's own, so that no other test's worker takes its work."""
+    return settings.model_copy(update={"task_queue": f"test-{uuid4().hex}"})
+
+
+@asynccontextmanager
+async def running_worker(
+    temporal: Client, engine: Engine, writer: StockWriter, task_queue: str
 ) -> AsyncIterator[None]:
-    """One worker with everything, on the queue that the API uses."""
+    """One worker with everything while the block runs."""
+    activities = OrderActivities(engine, writer)
     with ThreadPoolExecutor(8) as executor:
-        async with build(temporal, OrderActivities(engine, writer), executor, activities_max=8):
+        async with build(temporal, activities, executor, activities_max=8, task_queue=task_queue):
             yield
+
+
+@pytest.fixture
+async def worker(
+    temporal: Client, engine: Engine, writer: StockWriter, own_settings: Settings
+) -> AsyncIterator[None]:
+    """A worker on the queue that the test's API uses."""
+    async with running_worker(temporal, engine, writer, own_settings.task_queue):
+        yield
 
 
 @pytest.fixture
@@ -42,11 +60,13 @@ async def shop(
     engine: Engine,
     writer: StockWriter,
     temporal: Client,
-    settings: Settings,
+    own_settings: Settings,
     tenant: TenantFixture,
 ) -> AsyncIterator[Shop]:
     """The API as an admin of a fresh tenant, with a warehouse, a customer and goods to sell."""
-    app = create_app(Services(settings=settings, engine=engine, temporal=temporal, writer=writer))
+    app = create_app(
+        Services(settings=own_settings, engine=engine, temporal=temporal, writer=writer)
+    )
     with transaction(engine, tenant.id) as session:
         _, token = create_api_key(session, name="test", role="admin")
     transport = httpx2.ASGITransport(app=app)
