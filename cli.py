@@ -7,44 +7,35 @@ input, 130 interrupted. With --json the answer is exactly one JSON object, error
 import asyncio
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 import installation
 import stack
-from client import ApiClient, ClientError
+from client import ApiClient
 from db import tenants
 from db.audit import CHECKS, audit, balance
-from db.engine import make_engine
-from db.follower import facts, facts_after
 from db.tables import Tenant
-from domain.errors import StockwrightError
 from entrance import addresses
 from importer.layout import open_sales
-from importer.meter import Bars, Lines, Meter
 from importer.plan import plan_import
 from importer.planned import PlanOptions
 from importer.report import ImportReport, write_errors
-from importer.rows import DateOrder, DecimalMark, ReadOptions, SalesFileError
+from importer.rows import DateOrder, DecimalMark, ReadOptions
 from importer.run import RunOptions, import_sales
 from importer.show import show_report
 from settings import Settings
-
-FAILED, USAGE, UNAVAILABLE, BAD_INPUT, INTERRUPTED = 1, 2, 3, 4, 130
+from terminal import FAILED, UNAVAILABLE, answering, console, interruptible, meter, tell
 
 app = typer.Typer(
     help="Inventory and order operations as durable processes.",
@@ -53,19 +44,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-tenant_app = typer.Typer(help="Tenants: the companies that this installation serves.")
-key_app = typer.Typer(help="Keys with which programs use the API.")
-import_app = typer.Typer(help="Bring data of other systems in.")
-app.add_typer(tenant_app, name="tenant", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(key_app, name="api-key", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(import_app, name="import", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _group(name: str, told: str) -> typer.Typer:
+    group = typer.Typer(help=told, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(group, name=name)
+    return group
+
+
+tenant_app = _group("tenant", "Tenants: the companies that this installation serves.")
+key_app = _group("api-key", "Keys with which programs use the API.")
+import_app = _group("import", "Bring data of other systems in.")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with exactly one JSON object.")]
 TenantSlug = Annotated[str | None, typer.Option("--tenant", help="Short name of a tenant.")]
 
 
 def _example(*lines: str) -> str:
-    return "Example: " + "\n\n         ".join(lines)
+    # The mark keeps the lines as they are.
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 @app.command(epilog=_example("stockwright up", "stockwright up --foreground"))
@@ -76,14 +73,15 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start PostgreSQL, Temporal, worker and API. Repeating it completes what is missing."""
-    with _answering(as_json), _meter() as meter:
+    with answering(as_json), meter() as told:
         settings = Settings()
-        if foreground:
-            with _interruptible(), installation.running(settings, meter.say) as fresh:
-                _print_up(settings, fresh=fresh, as_json=as_json)
+        if not foreground:
+            _print_up(settings, fresh=installation.up(settings, told.say), as_json=as_json)
+            return
+        with interruptible(), installation.running(settings, told.say) as fresh:
+            _print_up(settings, fresh=fresh, as_json=as_json)
+            with suppress(KeyboardInterrupt):
                 installation.stay(settings)
-        fresh = installation.up(settings, meter.say)
-        _print_up(settings, fresh=fresh, as_json=as_json)
 
 
 def _print_up(settings: Settings, *, fresh: bool, as_json: bool) -> None:
@@ -91,7 +89,7 @@ def _print_up(settings: Settings, *, fresh: bool, as_json: bool) -> None:
     url = installation.api_url(settings)
     where = {"api": url, "docs": f"{url}/docs", "temporal_ui": addresses(settings).ui_url}
     said = "Stockwright is up." if fresh else "Stockwright was up already on this data folder."
-    _tell(
+    tell(
         as_json,
         {"started": fresh, "data_dir": str(settings.data_dir.resolve()), "addresses": where},
         f"{said}\n" + "\n".join(f"{name:<12} {value or '-'}" for name, value in where.items()),
@@ -101,9 +99,9 @@ def _print_up(settings: Settings, *, fresh: bool, as_json: bool) -> None:
 @app.command(epilog=_example("stockwright down"))
 def down(as_json: Json = False) -> None:
     """Stop everything of this data folder. The data stays."""
-    with _answering(as_json):
+    with answering(as_json):
         ran = stack.stop(Settings().data_dir)
-        _tell(as_json, {"stopped": ran}, "Stopped." if ran else "Nothing was running.")
+        tell(as_json, {"stopped": ran}, "Stopped." if ran else "Nothing was running.")
 
 
 @app.command(epilog=_example("stockwright status", "kill -9 $(stockwright status --pid worker)"))
@@ -112,7 +110,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell what runs; exit code 3 when nothing does, 1 when something is not healthy."""
-    with _answering(as_json):
+    with answering(as_json):
         found = stack.status(Settings().data_dir)
         if pid is not None:
             service = found.service(pid)
@@ -125,7 +123,7 @@ def status(
             row = (one.name, one.state, one.pid, one.restarts, one.address, one.log_file)
             table.add_row(*("-" if value is None else str(value) for value in row))
         said = table if found.running else "Nothing runs on this data folder."
-        _tell(as_json, found.model_dump(mode="json") | {"healthy": found.healthy}, said)
+        tell(as_json, found.model_dump(mode="json") | {"healthy": found.healthy}, said)
         if not found.running:
             raise typer.Exit(UNAVAILABLE)
         if not found.healthy:
@@ -135,7 +133,7 @@ def status(
 @app.command(epilog=_example("stockwright doctor"))
 def doctor(as_json: Json = False) -> None:
     """Look at what a start needs and change nothing; each problem comes with its fix."""
-    with _answering(as_json):
+    with answering(as_json):
         findings = stack.doctor(Settings())
         good = all(one.ok for one in findings)
         lines = [
@@ -144,7 +142,7 @@ def doctor(as_json: Json = False) -> None:
             for one in findings
         ]
         document = {"ok": good, "findings": [one.model_dump(mode="json") for one in findings]}
-        _tell(as_json, document, "\n".join(lines))
+        tell(as_json, document, "\n".join(lines))
         if not good:
             raise typer.Exit(FAILED)
 
@@ -174,14 +172,14 @@ def tenant_create(
     as_json: Json = False,
 ) -> None:
     """Make a tenant."""
-    with _answering(as_json), installation.maint(Settings()) as engine:
+    with answering(as_json), installation.maint(Settings()) as engine:
         with Session(engine) as session, session.begin():
             made = tenants.create_tenant(
                 session, slug=slug, name=name or slug, currency=currency, time_zone=time_zone
             )
             tenant_id = str(made.id)
         document = {"id": tenant_id, "slug": slug, "currency": currency, "time_zone": time_zone}
-        _tell(as_json, document, f"Made tenant {slug}.")
+        tell(as_json, document, f"Made tenant {slug}.")
 
 
 @key_app.command("create", epilog=_example("stockwright api-key create --tenant acme --name till"))
@@ -192,9 +190,9 @@ def key_create(
     as_json: Json = False,
 ) -> None:
     """Make an API key and print it: it is shown this once and kept nowhere."""
-    with _answering(as_json), installation.maint(Settings()) as engine:
+    with answering(as_json), installation.maint(Settings()) as engine:
         key = installation.create_api_key(engine, tenant, name, role)
-        _tell(as_json, {"tenant": tenant, "name": name, "role": role, "key": key}, key)
+        tell(as_json, {"tenant": tenant, "name": name, "role": role, "key": key}, key)
 
 
 @import_app.command(
@@ -206,6 +204,7 @@ def key_create(
 )
 def import_sales_file(
     file: Annotated[Path, typer.Argument(help="A CSV file in the Online Retail layout.")],
+    *,
     tenant: TenantSlug = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Post nothing.")] = False,
     date_order: Annotated[DateOrder | None, typer.Option(help="Default: found out.")] = None,
@@ -230,7 +229,7 @@ def import_sales_file(
 
     The same file again changes nothing; after an interruption it goes on where it stopped.
     """
-    with _answering(as_json):
+    with answering(as_json):
         mark = "\t" if delimiter == "tab" else delimiter
         reader = open_sales(file, ReadOptions(encoding, mark, decimal, date_order))
         plan = plan_import(reader, PlanOptions(time_zone=time_zone, source=source))
@@ -244,12 +243,12 @@ def import_sales_file(
                 api_key = installation.kept_key(settings, tenant)
             with (
                 ApiClient(url or installation.api_url(settings), api_key) as client,
-                _meter() as meter,
+                meter() as told,
             ):
-                report = import_sales(client, plan, RunOptions(warehouse), meter)
+                report = import_sales(client, plan, RunOptions(warehouse), told)
         if errors is not None:
             write_errors(report, errors)
-        _tell(as_json, report.as_dict(), lambda: show_report(_console(), report))
+        tell(as_json, report.as_dict(), lambda: show_report(console(), report))
         if not dry_run and not report.complete:
             raise typer.Exit(FAILED)
 
@@ -264,16 +263,15 @@ def demo(
     from demo.run import run_demo  # noqa: PLC0415  Other commands need none of it.
     from demo.summary import as_dict, show  # noqa: PLC0415  As above.
 
-    with _answering(as_json), _interruptible():
+    with answering(as_json), interruptible():
         settings = Settings()
-        with _meter() as meter, installation.running(settings, meter.say):
+        with meter() as told, installation.running(settings, told.say):
             asyncio.run(installation.keep_histories(settings))
-            result = run_demo(settings, file, meter)
+            result = run_demo(settings, file, told)
             summary = as_dict(settings, result)
-            console = _console()
-            _tell(as_json, summary, lambda: show(console, settings, result, stays=not leave))
+            tell(as_json, summary, lambda: show(console(), settings, result, stays=not leave))
             if not leave:
-                meter.say("Everything stays up until Ctrl-C.")
+                told.say("Everything stays up until Ctrl-C.")
                 with suppress(KeyboardInterrupt):
                     installation.stay(settings)
         if not result.good:
@@ -283,10 +281,10 @@ def demo(
 @app.command("audit", epilog=_example("stockwright audit", "stockwright audit --tenant acme"))
 def audit_books(tenant: TenantSlug = None, as_json: Json = False) -> None:
     """Compare every level with its movements, and all that must agree; exit code 1 on findings."""
-    with _answering(as_json), installation.maint(Settings()) as engine:
+    with answering(as_json), installation.maint(Settings()) as engine:
         with Session(engine) as session:
             chosen = (
-                list(session.query(Tenant).order_by(Tenant.slug))
+                session.scalars(select(Tenant).order_by(Tenant.slug)).all()
                 if tenant is None
                 else [installation.need_tenant(session, tenant)]
             )
@@ -306,6 +304,59 @@ def audit_books(tenant: TenantSlug = None, as_json: Json = False) -> None:
             "findings": [finding.as_dict() for finding in findings],
             "tenants": balances,
         }
-        _tell(as_json, document, "\n".join(lines))
+        tell(as_json, document, "\n".join(lines))
         if findings or not balanced:
             raise typer.Exit(FAILED)
+
+
+@app.command(epilog=_example("stockwright events --tenant acme", "stockwright events --follow"))
+def events(
+    tenant: TenantSlug = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on until Ctrl-C.")] = False,
+    after: Annotated[int, typer.Option(help="Only facts behind this position.")] = 0,
+    name: Annotated[
+        str | None, typer.Option(help="Go on where the reader of this name stopped.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print every fact in order. With --json it is one JSON object a line."""
+    with answering(as_json), interruptible():
+        settings = Settings()
+        for fact in installation.facts_of(settings, tenant, name=name, after=after, follow=follow):
+            document = asdict(fact)
+            typer.echo(
+                json.dumps(document, default=str, separators=(",", ":"))
+                if as_json
+                else f"{fact.position:>8} {fact.recorded_at:%Y-%m-%d %H:%M:%S} {fact.kind}"
+                f" {fact.subject_kind} {fact.subject_id} by {fact.actor}"
+            )
+
+
+@app.command(epilog=_example("stockwright version"))
+def version(as_json: Json = False) -> None:
+    """Print the version."""
+    try:
+        number = package_version("stockwright")
+    except PackageNotFoundError:
+        number = "0+unknown"
+    tell(as_json, {"version": number}, number)
+
+
+def main() -> NoReturn:
+    """``stockwright``; leaves without the interpreter's own end, which Temporal's client can abort.
+
+    See docs/decisions: the answer is flushed, and everything that was started has been stopped.
+    """
+    code = 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,12 +16,15 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 import stack
 from db import tenants
 from db.engine import make_engine, transaction
+from db.events import Fact, assign_positions, read
+from db.follower import facts
 from db.install import install
 from db.tables import ApiKey, Tenant
 from domain.errors import InvalidInput, NotFound
 from entrance import addresses, connect
 from settings import Settings
 from stack.files import locked, read_text, write_private
+from stack.health import port_is_free
 
 Progress = Callable[[str], None]
 WORKER, API = "worker", "api"
@@ -68,6 +71,8 @@ def up(settings: Settings, progress: Progress, *, tied: bool = False) -> bool:
     """
     options = stack.StackOptions(tie_to_parent=tied)
     try:
+        if not stack.status(settings.data_dir).running and not port_is_free(settings.api_port):
+            raise stack.PortTaken(settings.api_port, "STOCKWRIGHT_API_PORT")
         stack.start(settings, options=options, progress=progress)
         fresh = True
     except stack.AlreadyRunning:
@@ -224,3 +229,45 @@ def _holds(engine: Engine, slug: str, key: str) -> bool:
     )
     with Session(engine) as session:
         return session.scalars(wanted).one_or_none() is not None
+
+
+def facts_of(
+    settings: Settings, slug: str | None, *, name: str | None, after: int, follow: bool
+) -> Iterator[Fact]:
+    """Facts in order, of one tenant or of all; with ``name`` from that reader's stored position on.
+
+    Raises:
+        NotFound: there is no such tenant.
+    """
+    tenant_id = None
+    if slug is not None:
+        with maint(settings) as engine, Session(engine) as session:
+            tenant_id = need_tenant(session, slug).id
+    engine = make_engine(addresses(settings).follower, pool_size=2)
+    try:
+        found = (
+            _facts_after(engine, after, follow=follow)
+            if name is None
+            else facts(engine, name, follow=follow)
+        )
+        for fact in found:
+            if tenant_id in (None, fact.tenant_id):
+                yield fact
+    finally:
+        engine.dispose()
+
+
+def _facts_after(engine: Engine, after: int, *, follow: bool) -> Iterator[Fact]:
+    """Like ``facts``, for a reader that keeps its position itself."""
+    while True:
+        with Session(engine) as session, session.begin():
+            assign_positions(session)
+        with Session(engine) as session, session.begin():
+            found = read(session, after)
+        yield from found
+        if found:
+            after = found[-1].position
+        elif not follow:
+            return
+        else:
+            time.sleep(1.0)

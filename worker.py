@@ -41,6 +41,8 @@ def build(
         activity_executor=executor,
         interceptors=[DomainErrors()],
         max_cached_workflows=2000,
+        # How long a process waits for a worker that had it in its cache and was killed.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=3),
         max_concurrent_activities=activities_max,
         max_concurrent_local_activities=activities_max,
         graceful_shutdown_timeout=timedelta(seconds=10),

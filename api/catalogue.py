@@ -18,7 +18,6 @@ from api.services import TheServices
 from db import catalogue, records
 from db.engine import transaction
 from db.tables import Product, Variant
-from db.tenants import currency
 from domain.catalogue import NewProduct, NewVariant, ProductChanges, VariantChanges
 from domain.permissions import Actor, Permission
 from domain.values import Code, Money
@@ -80,7 +79,7 @@ def create_product(
     """Make a product with its variants; without any it gets one with the product's SKU."""
 
     def effect(session: Session) -> ProductView:
-        return _show_product(session, catalogue.create_product(session, body))
+        return _show_product(session, actor, catalogue.create_product(session, body))
 
     answer = write(services, actor, command, effect, status=201)
     return respond(answer, location="/v1/products/{id}")
@@ -95,7 +94,7 @@ def list_products(
         page = catalogue.list_products(
             session, window(request, query), sku=query.sku, status=query.status, q=query.q
         )
-        return listing(request, page, _show_products(session, page.rows))
+        return listing(request, page, _show_products(session, actor, page.rows))
 
 
 @products.get("/{product_id}", response_model=ProductView)
@@ -105,7 +104,7 @@ def get_product(
     """Show a product."""
     with transaction(services.engine, actor.tenant_id) as session:
         product = records.get(session, Product, product_id)
-        return show(_show_product(session, product), if_none_match)
+        return show(_show_product(session, actor, product), if_none_match)
 
 
 @products.patch("/{product_id}", response_model=ProductView)
@@ -121,7 +120,7 @@ def change_product(
 
     def effect(session: Session) -> ProductView:
         product = catalogue.change_product(session, product_id, versions, body.sent())
-        return _show_product(session, product)
+        return _show_product(session, actor, product)
 
     return respond(write(services, actor, command, effect))
 
@@ -149,7 +148,7 @@ def disable_product(
     """Take a product and its variants out of use; refused while orders or stock use them."""
 
     def effect(session: Session) -> ProductView:
-        return _show_product(session, catalogue.disable_product(session, product_id))
+        return _show_product(session, actor, catalogue.disable_product(session, product_id))
 
     return respond(write(services, actor, command, effect))
 
@@ -161,7 +160,7 @@ def enable_product(
     """Put a product and all its variants back into use."""
 
     def effect(session: Session) -> ProductView:
-        return _show_product(session, catalogue.enable_product(session, product_id))
+        return _show_product(session, actor, catalogue.enable_product(session, product_id))
 
     return respond(write(services, actor, command, effect))
 
@@ -173,7 +172,7 @@ def create_variant(
     """Add a variant to a product."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(session, catalogue.create_variant(session, product_id, body))
+        return _show_variant(actor, catalogue.create_variant(session, product_id, body))
 
     answer = write(services, actor, command, effect, status=201)
     return respond(answer, location="/v1/variants/{id}")
@@ -191,7 +190,7 @@ def list_variants_of_product(
     with transaction(services.engine, actor.tenant_id) as session:
         records.get(session, Product, product_id)
         page = catalogue.list_variants(session, window(request, query), product_id=product_id)
-        return listing(request, page, _show_variants(session, page.rows))
+        return listing(request, page, [_show_variant(actor, row) for row in page.rows])
 
 
 @variants.get("", response_model=ListOf[VariantView])
@@ -207,7 +206,7 @@ def list_variants(
             sku=query.sku,
             barcode=query.barcode,
         )
-        return listing(request, page, _show_variants(session, page.rows))
+        return listing(request, page, [_show_variant(actor, row) for row in page.rows])
 
 
 @variants.get("/{variant_id}", response_model=VariantView)
@@ -217,7 +216,7 @@ def get_variant(
     """Show a variant."""
     with transaction(services.engine, actor.tenant_id) as session:
         variant = records.get(session, Variant, variant_id)
-        return show(_show_variant(session, variant), if_none_match)
+        return show(_show_variant(actor, variant), if_none_match)
 
 
 @variants.patch("/{variant_id}", response_model=VariantView)
@@ -233,7 +232,7 @@ def change_variant(
 
     def effect(session: Session) -> VariantView:
         variant = catalogue.change_variant(session, variant_id, versions, body.sent())
-        return _show_variant(session, variant)
+        return _show_variant(actor, variant)
 
     return respond(write(services, actor, command, effect))
 
@@ -245,7 +244,7 @@ def disable_variant(
     """Take a variant out of use; refused while orders or stock use it."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(session, catalogue.disable_variant(session, variant_id))
+        return _show_variant(actor, catalogue.disable_variant(session, variant_id))
 
     return respond(write(services, actor, command, effect))
 
@@ -257,26 +256,22 @@ def enable_variant(
     """Put a variant back into use."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(session, catalogue.enable_variant(session, variant_id))
+        return _show_variant(actor, catalogue.enable_variant(session, variant_id))
 
     return respond(write(services, actor, command, effect))
 
 
-def _show_product(session: Session, product: Product) -> ProductView:
-    return _show_products(session, [product])[0]
+def _show_product(session: Session, actor: Actor, product: Product) -> ProductView:
+    return _show_products(session, actor, [product])[0]
 
 
-def _show_products(session: Session, rows: Sequence[Product]) -> list[ProductView]:
-    money, defaults = currency(session), catalogue.default_variants(session, rows)
+def _show_products(session: Session, actor: Actor, rows: Sequence[Product]) -> list[ProductView]:
+    defaults = catalogue.default_variants(session, rows)
     return [
-        ProductView.of(row, currency=money, default_variant_id=defaults.get(row.id)) for row in rows
+        ProductView.of(row, currency=actor.currency, default_variant_id=defaults.get(row.id))
+        for row in rows
     ]
 
 
-def _show_variant(session: Session, variant: Variant) -> VariantView:
-    return VariantView.of(variant, currency=currency(session))
-
-
-def _show_variants(session: Session, rows: Sequence[Variant]) -> list[VariantView]:
-    money = currency(session)
-    return [VariantView.of(row, currency=money) for row in rows]
+def _show_variant(actor: Actor, variant: Variant) -> VariantView:
+    return VariantView.of(variant, currency=actor.currency)

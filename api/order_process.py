@@ -8,6 +8,7 @@ asks the process under the same ids and so gets the same answer.
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from fastapi import Response
@@ -148,6 +149,8 @@ async def _start(client: Client, order: PlaceOrder, task_queue: str) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         # After the order has ended, the same ids must not begin a second life.
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        # The first task of a killed worker is given to the next one after this time.
+        task_timeout=timedelta(seconds=5),
         static_summary=f"{order.number} · {order.tenant_slug} · {lines} · "
         f"{order.total:.2f} {order.currency}",
         search_attributes=attributes.at_start(

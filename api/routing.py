@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.auth import Needs
 from api.bodies import BoundedRequest, check_text
-from domain.errors import FieldError, InvalidInput
+from domain.errors import FieldError, InvalidInput, NotFound
 
 _MAX_FIELD_ERRORS = 20
 
@@ -36,6 +36,7 @@ class Route(APIRoute):
             bounded = BoundedRequest(request.scope, request.receive)
             if needs is not None:
                 await needs(bounded)
+            _check_path(bounded)
             _check_query(bounded, known)
             if reads_body:
                 await bounded.json()
@@ -60,6 +61,11 @@ def _query_names(dependant: Dependant) -> frozenset[str]:
     for dependency in dependant.dependencies:
         names |= _query_names(dependency)
     return frozenset(names)
+
+
+def _check_path(request: Request) -> None:
+    if any(check_text(str(value)) for value in request.path_params.values()):
+        raise NotFound("There is no such object.")
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:

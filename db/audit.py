@@ -38,16 +38,18 @@ class Finding:
 
 
 def _concat(prefix: str, suffix: str = "") -> str:
-    """``available=1 reserved=0 …`` as an SQL expression over columns of one alias."""
-    parts = (f"'{bucket}=' || {prefix}{bucket}{suffix}" for bucket in _BUCKETS)
+    """``available=1 reserved=0 …`` as an SQL expression; ``{0}`` in a suffix is the bucket."""
+    parts = (f"'{bucket}=' || {prefix}{bucket}{suffix.format(bucket)}" for bucket in _BUCKETS)
     return " || ' ' || ".join(parts)
 
 
 _SUMS = ", ".join(f"coalesce(sum(m.{b}_change), 0)::bigint AS {b}" for b in _BUCKETS)
 _LEVEL_IS_SUM = f"""
-SELECT l.tenant_id, 'level ' || l.id, {_concat("s.")} || ' value=' || s.value
-           || ' sequence=' || s.n,
-       {_concat("l.")} || ' value=' || l.total_value || ' sequence=' || l.sequence
+SELECT l.tenant_id, 'level ' || l.id,
+       {_concat("s.")} || ' value=' || s.value || ' in_transit_value=' || s.transit_value
+           || ' sequence=' || s.n || ' last movement=' || s.n,
+       {_concat("l.")} || ' value=' || l.total_value || ' in_transit_value=' || l.in_transit_value
+           || ' sequence=' || l.sequence || ' last movement=' || s.last
   FROM inventory_levels l CROSS JOIN LATERAL (
       SELECT {_SUMS}, coalesce(sum(m.value_change), 0)::numeric(38, 6) AS value,
              coalesce(sum(m.in_transit_value_change), 0)::numeric(38, 6) AS transit_value,
@@ -65,8 +67,11 @@ _BROKEN = " OR ".join(
 )
 _CHAIN = f"""
 SELECT tenant_id, 'movement ' || id || ' of level ' || level_id || ' number ' || sequence,
-       'before ' || {_concat("", "_prior")} || ' value_after=' || value_prior + value_change,
-       'before ' || {_concat("", "_before")} || ' value_after=' || value_after
+       'number ' || sequence_prior + 1 || ' before ' || {_concat("", "_prior")}
+           || ' after ' || {_concat("", "_prior + {0}_change")}
+           || ' value_after=' || value_prior + value_change,
+       'number ' || sequence || ' before ' || {_concat("", "_before")}
+           || ' after ' || {_concat("", "_after")} || ' value_after=' || value_after
   FROM (SELECT m.*, {_LAGS}, lag(value_after, 1, 0::numeric) OVER w AS value_prior,
                lag(sequence, 1, 0::bigint) OVER w AS sequence_prior
           FROM stock_movements m
@@ -101,13 +106,16 @@ SELECT tenant_id, 'operation ' || operation_id || ' on level ' || level_id, '1 m
 """
 
 _POSTINGS = """
-SELECT p.tenant_id, 'posting ' || p.id, p.facts || ' facts', coalesce(f.n, 0) || ' facts'
-  FROM postings p LEFT JOIN (
-      SELECT posting_id, count(*) AS n FROM (
-          SELECT posting_id FROM stock_movements UNION ALL SELECT posting_id FROM events) both_kinds
-       GROUP BY 1) f ON f.posting_id = p.id
- WHERE (CAST(:tenant AS uuid) IS NULL OR p.tenant_id = CAST(:tenant AS uuid))
-   AND p.facts <> coalesce(f.n, 0)
+SELECT coalesce(p.tenant_id, f.tenant_id), 'posting ' || coalesce(p.id, f.posting_id),
+       coalesce(p.facts, 0) || ' facts', coalesce(f.n, 0) || ' facts'
+  FROM postings p FULL JOIN (
+      SELECT tenant_id, posting_id, count(*) AS n FROM (
+          SELECT tenant_id, posting_id FROM stock_movements
+          UNION ALL SELECT tenant_id, posting_id FROM events) both_kinds
+       GROUP BY 1, 2) f ON f.posting_id = p.id AND f.tenant_id = p.tenant_id
+ WHERE (CAST(:tenant AS uuid) IS NULL
+        OR coalesce(p.tenant_id, f.tenant_id) = CAST(:tenant AS uuid))
+   AND coalesce(p.facts, 0) <> coalesce(f.n, 0)
 """
 
 _POSITIONS = """

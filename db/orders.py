@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, insert, select, text, update
+from sqlalchemy import Select, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,7 @@ def record(session: Session, change: RecordOrder) -> int:
         _insert(session, change, change.placed)
     else:
         session.execute(update(Order).where(Order.id == change.order_id).values(**_state(change)))
-    _lines(session, change)
+    _lines(session, change, new=stored is None)
     if change.parcel is not None:
         parcel = change.parcel
         session.execute(
@@ -49,8 +49,17 @@ def record(session: Session, change: RecordOrder) -> int:
         session.execute(
             insert(Payment).values(order_id=change.order_id, **change.receipt.model_dump())
         )
-    events.record(session, _facts(change))
+    known = _facts_known(session, change) if stored is not None else 0
+    events.record(session, [fact for fact in _facts(change) if fact.sequence > known])
     return change.version
+
+
+def _facts_known(session: Session, change: RecordOrder) -> int:
+    """The last fact of the order: a run that was killed may have recorded more than it knew."""
+    last = select(func.max(Event.subject_sequence)).where(
+        Event.subject_kind == "order", Event.subject_id == change.number
+    )
+    return session.execute(last).scalar_one() or 0
 
 
 def _state(change: RecordOrder) -> dict[str, Any]:
@@ -95,11 +104,11 @@ def _insert(session: Session, change: RecordOrder, placed: PlaceOrder) -> None:
     )
 
 
-def _lines(session: Session, change: RecordOrder) -> None:
+def _lines(session: Session, change: RecordOrder, *, new: bool) -> None:
     """Insert the lines the first time; later set the quantities of those that changed."""
     if not change.lines:
         return
-    if change.placed is None:
+    if change.placed is None or not new:
         for line in change.lines:
             session.execute(
                 update(OrderLine)

@@ -10,7 +10,7 @@ posting takes its id after the locks, which keeps ledger positions in the order 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ import psycopg
 from psycopg import Connection
 
 from db import stock_sql as sql
-from domain.errors import Conflict, KeyReused
+from domain.errors import Conflict, InFlight, KeyReused, StockwrightError
 from domain.stock import (
     UNKNOWN_ITEM,
     Accepted,
@@ -141,11 +141,11 @@ class Ledger:
 
     def apply(
         self, conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
-    ) -> list[Outcome | KeyReused]:
+    ) -> list[Outcome | StockwrightError]:
         """Decide and write ``commands`` of one tenant in the open transaction of ``conn``.
 
-        Returns one outcome a command, in order; a reused key is returned, not raised, because
-        its neighbours are innocent.
+        Returns one outcome a command, in order; a reused or claimed key is returned as its error,
+        not raised, because its neighbours are innocent.
 
         Raises:
             StaleBatch: something appeared meanwhile; roll back and call again.
@@ -163,6 +163,7 @@ class Ledger:
                 held = None
             known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
             levels = {level.id: level for level in map(_level, locked.fetchall())}
+            self._forget_missing(ids, levels)
             view = View({level.key: level for level in levels.values()}, {}, unknown)
             if held is not None:
                 _fill_holds(view, levels, held.fetchall())
@@ -179,6 +180,8 @@ class Ledger:
 
         The second part are keys that name something which does not exist.
         """
+        if len(self._ids) > self._known_max:
+            self._ids.clear()
         wanted = {key for command in commands for key in _keys(command.action)}
         missing = sorted((key for key in wanted if (tenant, key) not in self._ids), key=_sort)
         if missing:
@@ -199,10 +202,15 @@ class Ledger:
         return sorted(found), unknown
 
     def _learn(self, conn: Connection[Any], tenant: UUID, keys: Sequence[LevelKey]) -> None:
-        if len(self._ids) + len(keys) > self._known_max:
-            self._ids.clear()
         for row in conn.execute(sql.FIND_LEVELS, (*_columns(keys), tenant)):
             self._ids[tenant, LevelKey(row[1], row[2], row[3])] = row[0]
+
+    def _forget_missing(self, ids: Sequence[UUID], levels: Mapping[UUID, Level]) -> None:
+        """Forget levels whose creation was rolled back: their ids name nothing."""
+        gone = set(ids) - levels.keys()
+        if gone:
+            self._ids = {key: id_ for key, id_ in self._ids.items() if id_ not in gone}
+            raise StaleBatch("A level that was remembered does not exist.")
 
     def _one(
         self,
@@ -210,13 +218,13 @@ class Ledger:
         stored: dict[OperationKey, tuple[Any, ...]],
         command: StockCommand,
         write: _Write,
-    ) -> Outcome | KeyReused:
+    ) -> Outcome | StockwrightError:
         """One command: its stored answer if the key is known, else the rules' decision."""
         known = stored.get(command.identity) or write.operations.get(command.identity)
         if known is not None:
             return _replay(known, command)
         operation_id = self._new_id()
-        result = decide(view, command.action, self._new_id)
+        result = decide(_narrowed(view, stored, command, write), command.action, self._new_id)
         status, body = command.encode(operation_id, command.action, result)
         if isinstance(result, Refused) and result.code == UNKNOWN_ITEM:
             return Outcome(status, body)
@@ -283,6 +291,7 @@ class Ledger:
                 )
             )
         for hold in accepted.new_holds:
+            hold.operation_id = operation_id
             write.new_holds[hold.id] = (hold, view.levels[hold.level].id, operation_id)
         for hold in accepted.used_holds:
             if hold.id not in write.new_holds:
@@ -324,7 +333,7 @@ class Ledger:
                 conn.execute(sql.NOTIFY)
 
 
-def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | KeyReused:
+def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | StockwrightError:
     _, key, print_, state, status, body, *_ = known
     if state == "void":
         refusal = {
@@ -338,7 +347,29 @@ def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | KeyReuse
             f"The key {key[:80]!r} was used before with another request.",
             details={"idempotency_key": key[:80]},
         )
+    if state == "claimed":
+        return InFlight("The same request is being worked on.", retry_after=1)
     return Outcome(status, bytes(body), replayed=True)
+
+
+def _narrowed(
+    view: View,
+    stored: Mapping[OperationKey, tuple[Any, ...]],
+    command: StockCommand,
+    write: _Write,
+) -> View:
+    """For an undo, only what the undone step holds; for any other command, all there is."""
+    action = command.action
+    if not isinstance(action, Release) or action.voids is None:
+        return view
+    identity = (command.source, action.voids)
+    undone = stored.get(identity) or write.operations.get(identity)
+    holds = [
+        hold
+        for hold in view.holds.get(action.owner, ())
+        if undone is not None and hold.operation_id == undone[-1]
+    ]
+    return View(view.levels, {action.owner: holds}, view.unknown)
 
 
 def _keys(action: Action) -> Iterable[LevelKey]:
@@ -396,10 +427,11 @@ def _level(row: tuple[Any, ...]) -> Level:
 
 
 def _fill_holds(view: View, levels: dict[UUID, Level], rows: Iterable[tuple[Any, ...]]) -> None:
-    for hold_id, level_id, owner, line, quantity, open_, expires_at in rows:
+    for hold_id, level_id, owner, line, quantity, open_, expires_at, operation_id in rows:
         if level_id not in levels:
             raise StaleBatch(f"A hold of {owner} appeared on another level.")
-        hold = Hold(hold_id, levels[level_id].key, owner, line, quantity, open_, expires_at)
+        key = levels[level_id].key
+        hold = Hold(hold_id, key, owner, line, quantity, open_, expires_at, operation_id)
         view.holds.setdefault(owner, []).append(hold)
 
 

@@ -49,12 +49,12 @@ LOCK_WITH_OWNERS = (
 )
 
 HOLDS = """
-SELECT id, level_id, owner, line, quantity, open, expires_at FROM reservations
+SELECT id, level_id, owner, line, quantity, open, expires_at, operation_id FROM reservations
  WHERE tenant_id = %s AND owner = ANY(%s::text[]) AND open > 0 ORDER BY id
 """
 
 OPERATIONS = """
-SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer
+SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer, o.id
   FROM unnest(%s::text[], %s::text[]) AS k (source, key)
   JOIN operations o ON o.source = k.source AND o.key = k.key
  WHERE o.tenant_id = %s

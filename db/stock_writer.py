@@ -3,7 +3,7 @@
 One thread, one connection, one batch in flight. There is no lingering: a command that comes alone
 is a batch of one under the same rules. Tenants take turns. The wait queue is bounded. A batch
 whose outcome is unknown (the connection broke) is sent again with the same keys, which answer what
-was done already. A batch that the database refuses is halved until the poisonous command stands
+was done already. A batch that fails in any other way is halved until the poisonous command stands
 alone.
 """
 
@@ -21,7 +21,7 @@ from psycopg import Connection
 from uuid_utils.compat import uuid7
 
 from db.stock import ROUNDS_MAX, Ledger, Outcome, StockCommand, retryable
-from domain.errors import Busy, KeyReused, Unavailable
+from domain.errors import Busy, StockwrightError, Unavailable
 from domain.stock import NewId, check
 
 logger = logging.getLogger(__name__)
@@ -83,8 +83,8 @@ class StockWriter:
             InvalidInput: the command is malformed.
             Busy: more commands wait than the bound allows.
             Unavailable: the writer was closed.
-        The future may fail with KeyReused, or with Unavailable when the database stayed away:
-        then the outcome is unknown and the same command with the same key may be sent again.
+        The future may fail with KeyReused or InFlight, or with Unavailable when the database stayed
+        away: then the outcome is unknown and the same command with the same key may be sent again.
         """
         check(command.action)
         future: Future[Outcome] = Future()
@@ -110,8 +110,7 @@ class StockWriter:
             left = [w for queue in self._queues.values() for w in queue]
             self._queues.clear()
             self._size = 0
-        for waiting in left:
-            waiting.future.set_exception(Unavailable("The writer was closed."))
+        _fail(left, Unavailable("The writer was closed."))
 
     def _run(self) -> None:
         while True:
@@ -141,25 +140,32 @@ class StockWriter:
     def _post(self, tenant: UUID, batch: list[_Waiting]) -> None:
         """Post a batch, resending while its outcome is unknown, halving it when it is refused."""
         attempt = 0
-        while True:
-            try:
-                outcomes = self._transact(tenant, [waiting.command for waiting in batch])
-            except psycopg.Error as error:
-                if not _lost(error):
-                    self._halve(tenant, batch, error)
-                    return
-                self._drop_connection()
-                batch = self._still_wanted(batch, error)
-                if not batch:
-                    return
-                self.stats.resent += 1
-                time.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
-                attempt += 1
-            else:
+        while batch:
+            outcomes, error = self._try(tenant, batch)
+            if error is None:
                 self._answer(batch, outcomes)
                 return
+            if not _lost(error):
+                self._halve(tenant, batch, error)
+                return
+            self._drop_connection()
+            batch = self._still_wanted(batch, error)
+            self.stats.resent += bool(batch)
+            time.sleep(_BACKOFF_SECONDS[min(attempt, len(_BACKOFF_SECONDS) - 1)])
+            attempt += 1
 
-    def _transact(self, tenant: UUID, commands: list[StockCommand]) -> list[Outcome | KeyReused]:
+    def _try(
+        self, tenant: UUID, batch: list[_Waiting]
+    ) -> tuple[list[Outcome | StockwrightError], Exception | None]:
+        """Whatever fails is handed back: a bug in one command must leave its neighbours alone."""
+        try:
+            return self._transact(tenant, [waiting.command for waiting in batch]), None
+        except Exception as error:  # noqa: BLE001  # Its kind is looked at by the caller.
+            return [], error
+
+    def _transact(
+        self, tenant: UUID, commands: list[StockCommand]
+    ) -> list[Outcome | StockwrightError]:
         """One transaction, begun anew when a key or hold appeared between its statements."""
         conn = self._connection()
         for attempt in range(ROUNDS_MAX):
@@ -171,9 +177,12 @@ class StockWriter:
                     raise
         raise AssertionError("The loop above returns or raises.")
 
-    def _halve(self, tenant: UUID, batch: list[_Waiting], error: psycopg.Error) -> None:
+    def _halve(self, tenant: UUID, batch: list[_Waiting], error: Exception) -> None:
+        """Find the poisonous command; whatever raises in one must not take its neighbours along."""
         if len(batch) == 1:
-            logger.error("The database refused a stock command: %s", error)
+            logger.error("A stock command failed: %s", error, exc_info=error)
+            if retryable(error):
+                error = Unavailable("The command met too many others.", retry_after=1)
             _fail(batch, error)
             return
         self.stats.halved += 1
@@ -181,19 +190,19 @@ class StockWriter:
         self._post(tenant, batch[:middle])
         self._post(tenant, batch[middle:])
 
-    def _answer(self, batch: list[_Waiting], outcomes: list[Outcome | KeyReused]) -> None:
+    def _answer(self, batch: list[_Waiting], outcomes: list[Outcome | StockwrightError]) -> None:
         self.stats.batches += 1
         self.stats.commands += len(batch)
         self.stats.largest_batch = max(self.stats.largest_batch, len(batch))
         for waiting, outcome in zip(batch, outcomes, strict=True):
             # A caller may have given up waiting; then nobody is left to answer.
             if waiting.future.set_running_or_notify_cancel():
-                if isinstance(outcome, KeyReused):
-                    waiting.future.set_exception(outcome)
-                else:
+                if isinstance(outcome, Outcome):
                     waiting.future.set_result(outcome)
+                else:
+                    waiting.future.set_exception(outcome)
 
-    def _still_wanted(self, batch: list[_Waiting], error: psycopg.Error) -> list[_Waiting]:
+    def _still_wanted(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
         now = time.monotonic()
         late = [waiting for waiting in batch if waiting.deadline <= now or self._closing]
         if late:
@@ -214,8 +223,10 @@ class StockWriter:
             conn.close()
 
 
-def _lost(error: psycopg.Error) -> bool:
+def _lost(error: Exception) -> bool:
     """Whether the connection broke or the server went away, so that the outcome is unknown."""
+    if not isinstance(error, psycopg.Error):
+        return False
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     # Class 08 is a connection, 57P the operator's shutdown, 53 a lack of resources, 25P04 a

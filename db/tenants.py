@@ -63,11 +63,6 @@ def create_tenant(session: Session, slug: str, name: str, currency: str, time_zo
     return tenant
 
 
-def currency(session: Session) -> str:
-    """The ISO 4217 code of the transaction's tenant; row security shows no other tenant."""
-    return session.scalars(select(Tenant.currency)).one()
-
-
 def create_api_key(
     session: Session, name: str, role: str, expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:

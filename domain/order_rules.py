@@ -13,9 +13,11 @@ from domain.orders import (
     Fulfilment,
     LineState,
     OrderState,
+    Parcel,
     Pay,
     PaymentStatus,
     Pick,
+    Receipt,
     Resolve,
     Ship,
     ShipLine,
@@ -171,6 +173,31 @@ def cancelled_lines(state: OrderState) -> list[LineState]:
 def payment_status(state: OrderState, paid: Decimal) -> PaymentStatus:
     """Paid once the total is reached; more than the total is shown, not refused."""
     return PaymentStatus.PAID if paid >= state.order.total else PaymentStatus.PENDING
+
+
+def receipt(state: OrderState, command: Pay, now: datetime) -> Receipt:
+    """The payment as it is recorded, the last of the order so far."""
+    return Receipt(
+        n=state.receipts,
+        method=command.method,
+        amount=command.amount,
+        currency=command.currency,
+        reference=command.reference,
+        received_at=command.occurred_at or now,
+        recorded_by=command.actor,
+    )
+
+
+def parcel(state: OrderState, command: Ship, units: Mapping[int, int], now: datetime) -> Parcel:
+    """The shipment as it is recorded, the last of the order so far."""
+    return Parcel(
+        n=state.parcels,
+        lines=tuple(ShipLine(line=line, quantity=quantity) for line, quantity in units.items()),
+        carrier=command.carrier,
+        tracking=command.tracking,
+        shipped_at=command.occurred_at or now,
+        shipped_by=command.actor,
+    )
 
 
 def waiting(state: OrderState, now: datetime) -> Waiting | None:

@@ -90,6 +90,7 @@ class Hold:
     quantity: int
     open: int
     expires_at: datetime | None = None
+    operation_id: UUID | None = None
 
 
 class Line(NamedTuple):
@@ -148,8 +149,8 @@ class Reserve:
 class Release:
     """Held units become available again: of ``lines`` (line number to quantity), or all.
 
-    ``voids`` is the key of the reserve that this undoes. When that reserve never happened, its
-    key is buried, so that a late attempt of it is refused.
+    ``voids`` is the key of the reserve that this undoes: only what that reserve holds is freed.
+    When it never happened, its key is buried, so that a late attempt of it is refused.
     """
 
     owner: str

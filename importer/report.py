@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from domain.values import decimal_text
 from importer.planned import ImportPlan
 from importer.rows import RowRefused
 
@@ -119,8 +120,8 @@ class ImportReport:
                 "openings": len(plan.openings),
                 "orders": len(plan.orders),
                 "units": totals.units,
-                "value": str(totals.value),
-                "charges": str(totals.charge_value),
+                "value": decimal_text(totals.value),
+                "charges": decimal_text(totals.charge_value),
             },
             "objects": {
                 kind: {outcome: counts[outcome] for outcome in OUTCOMES}
@@ -128,7 +129,7 @@ class ImportReport:
             },
             "orders": dict(sorted(Counter(one.order["fulfilment"] for one in self.orders).items())),
             "units": units,
-            "value": str(value),
+            "value": decimal_text(value),
             "rows_refused": [row_dict(row) for row in plan.refused_rows],
             "invoices_refused": [
                 {"invoice": one.number, "code": one.code, "reason": one.reason, "line": one.line}

@@ -23,7 +23,7 @@ from db.audit import Finding, audit
 from db.engine import transaction
 from db.stock import Encode, Ledger, Outcome, StockCommand, plain_answer
 from db.stock_writer import StockWriter
-from domain.errors import KeyReused
+from domain.errors import StockwrightError
 from domain.stock import Action, LevelKey, Line, Origin, Receive
 
 T = TypeVar("T")
@@ -151,9 +151,9 @@ def body(outcome: Outcome) -> dict[str, Any]:
     return decoded
 
 
-def code(outcome: Outcome | KeyReused) -> str | None:
+def code(outcome: Outcome | StockwrightError) -> str | None:
     """The code of a refusal; None for an accepted command."""
-    if isinstance(outcome, KeyReused):
+    if isinstance(outcome, StockwrightError):
         return outcome.code
     return None if outcome.status < 400 else str(body(outcome)["code"])
 
@@ -206,7 +206,7 @@ def post(
     tenant: UUID,
     commands: Sequence[StockCommand],
     ledger: Ledger | None = None,
-) -> list[Outcome | KeyReused]:
+) -> list[Outcome | StockwrightError]:
     """One committed batch."""
     with conn.transaction():
         return (ledger or Ledger(uuid7)).apply(conn, tenant, commands)
@@ -249,3 +249,30 @@ def books(maint_engine: Engine, tenant: UUID | None = None) -> list[Finding]:
 def on(day: str) -> date:
     """A date from its ISO form."""
     return date.fromisoformat(day)
+
+
+@contextmanager
+def stalled(conninfo: str, items: Items, writer: StockWriter) -> Iterator["Future[Outcome]"]:
+    """Keep a batch of the writer waiting for a level until the block ends: what is submitted
+    meanwhile forms the next batches. The last variant of ``items`` is used for it."""
+    last = len(items.variants) - 1
+    answers([writer.submit(items.tenant, receive(items, 1, last))])
+    with connected(conninfo) as conn, conn.transaction():
+        conn.execute("SELECT set_config('app.tenant', %s, true)", (str(items.tenant),))
+        conn.execute(
+            "SELECT 1 FROM inventory_levels WHERE variant_id = %s FOR UPDATE",
+            (items.variants[last],),
+        )
+        future = writer.submit(items.tenant, receive(items, 1, last))
+        wait_until(lambda: waiting_writers(conninfo) > 0, "a writer waits for the lock")
+        yield future
+
+
+def waiting_writers(conninfo: str) -> int:
+    """How many writers' connections wait for a lock."""
+    with connected(conninfo) as conn:
+        row = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'stock-writer' AND wait_event_type = 'Lock'"
+        ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,27 +1,43 @@
 """The only timeouts and retry policies of the workflows."""
 
 from datetime import timedelta
+from typing import Any
 
 from temporalio.common import RetryPolicy
 
-#: One short transaction beside the workflow task. It is repeated without a limit in attempts:
-#: the stock step of an accepted order must end, however long the database is away; refusals and
-#: bugs are non-retryable and end it at once. Waits above 10 s become durable timers.
-LOCAL_STEP_TIMEOUT = timedelta(seconds=60)
-LOCAL_STEP_RETRY = RetryPolicy(
+#: Errors of the code or the data: trying again changes nothing, a person must look.
+_FINAL = [
+    "TypeError",
+    "ValueError",
+    "ValidationError",
+    "LookupError",
+    "KeyError",
+    "IntegrityError",
+    "ProgrammingError",
+    "DataError",
+]
+#: Without a limit in attempts: the step of an accepted command must end, however long the database
+#: is away. Refusals are results or non-retryable, bugs are listed above; both end it at once.
+_RETRY = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
     backoff_coefficient=2.0,
     maximum_interval=timedelta(seconds=10),
     maximum_attempts=0,
-    non_retryable_error_types=[
-        "TypeError",
-        "ValueError",
-        "ValidationError",
-        "LookupError",
-        "KeyError",
-        "IntegrityError",
-        "ProgrammingError",
-        "DataError",
-    ],
+    non_retryable_error_types=_FINAL,
 )
-LOCAL_RETRY_THRESHOLD = timedelta(seconds=5)
+#: A keyed transaction. The timeout is also how long a step of a killed worker waits for the next
+#: try; every step is keyed, so a try that still runs somewhere does no harm.
+STEP: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=10),
+    "retry_policy": _RETRY,
+}
+#: The first steps of a process, run beside its first workflow task, for a fast first answer.
+#:
+#: Only these may be local activities. A local activity takes effect before the decision that led
+#: to it is durable: a worker killed in between forgets an update that it had acted upon, and the
+#: next one may decide otherwise. What a process does right after its start is the same each time.
+FIRST_STEP: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": _RETRY,
+    "local_retry_threshold": timedelta(seconds=5),
+}

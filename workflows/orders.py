@@ -7,7 +7,8 @@ before anything is written to history, and every handler checks again behind the
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -42,7 +43,6 @@ with workflow.unsafe.imports_passed_through():
         Resolve,
         Settled,
         Ship,
-        ShipLine,
         ShipStock,
     )
     from workflows import attributes, options
@@ -173,29 +173,35 @@ class OrderWorkflow:
 
     async def _undo_reserve(self) -> None:
         """The undo of the reserve: frees what it holds, and buries its key if it never ran."""
-        await workflow.execute_local_activity_method(
+        await self._step(
             OrderActivities.release_stock,
             ReleaseStock(
                 **self._origin("reserve/undo", SYSTEM),
                 voids=self._key("reserve"),
                 reason="the process was cancelled",
             ),
-            **_LOCAL,
         )
 
     async def _compensate(self) -> None:
         """The process was cancelled from outside or given up: leave nothing behind."""
+        order = self._state.order
+        first = not self._recorded
+        self._settled = True
         async with self._lock:
-            if self._state.ended:
+            if self._state.ended and not first:
                 return
             await self._saga.unwind()
             self._state.lines = rules.cancelled_lines(self._state)
             self._state.attention = None
             self._enter(Fulfilment.CLOSED if self._state.shipped else Fulfilment.CANCELLED)
-            facts = [self._fact("order.compensated", SYSTEM)]
-            if self._state.version == 0:
-                order = self._state.order
-                facts.insert(0, self._fact("order.placed", order.actor, lines=len(order.lines)))
+            # A killed worker may have written the first record although this run never saw it.
+            # So the numbers go on behind that record, and repeat its first fact.
+            facts = []
+            if first:
+                self._state.facts = 0
+                facts.append(self._fact("order.placed", order.actor, lines=len(order.lines)))
+                self._state.facts = self._state.version = 2
+            facts.append(self._fact("order.compensated", SYSTEM))
             await asyncio.shield(asyncio.ensure_future(self._record(facts)))
 
     # --- messages
@@ -211,20 +217,11 @@ class OrderWorkflow:
 
     @workflow.update(description="Records money that was received.")
     async def pay(self, command: Pay) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             self._state.receipts += 1
             self._state.paid += command.amount
             self._state.payment = rules.payment_status(self._state, self._state.paid)
-            receipt = Receipt(
-                n=self._state.receipts,
-                method=command.method,
-                amount=command.amount,
-                currency=command.currency,
-                reference=command.reference,
-                received_at=command.occurred_at or workflow.now(),
-                recorded_by=command.actor,
-            )
+            receipt = rules.receipt(self._state, command, workflow.now())
             fact = self._fact(
                 "order.paid",
                 command.actor,
@@ -238,16 +235,14 @@ class OrderWorkflow:
 
     @workflow.update(description="Somebody starts to gather the goods.")
     async def pick(self, command: Pick) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             self._enter(Fulfilment.PICKING)
             await self._record([self._fact("order.picking", command.actor)])
             return self._done()
 
     @workflow.update(description="A parcel leaves the house; without lines it takes all.")
     async def ship(self, command: Ship) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             units = rules.to_ship(self._state, command)
             n = self._state.parcels + 1
             shipped = await self._step(
@@ -268,14 +263,7 @@ class OrderWorkflow:
                 self._saga.forget()
                 self._state.shipped_at = workflow.now()
                 self._enter(Fulfilment.SHIPPED)
-            parcel = Parcel(
-                n=n,
-                lines=tuple(ShipLine(line=line, quantity=q) for line, q in units.items()),
-                carrier=command.carrier,
-                tracking=command.tracking,
-                shipped_at=command.occurred_at or workflow.now(),
-                shipped_by=command.actor,
-            )
+            parcel = rules.parcel(self._state, command, units, workflow.now())
             fact = self._fact(
                 "order.shipped",
                 command.actor,
@@ -289,8 +277,7 @@ class OrderWorkflow:
 
     @workflow.update(description="The goods have reached the customer.")
     async def deliver(self, command: Deliver) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             self._state.delivered_at = workflow.now()
             self._enter(Fulfilment.DELIVERED)
             await self._record([self._fact("order.delivered", command.actor)])
@@ -298,16 +285,14 @@ class OrderWorkflow:
 
     @workflow.update(description="Closes a delivered order before its time.")
     async def close(self, command: Close) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             self._enter(Fulfilment.CLOSED)
             await self._record([self._fact("order.closed", command.actor, reason="command")])
             return self._done()
 
     @workflow.update(description="Gives up what has not left the house and frees its stock.")
     async def cancel(self, command: Cancel) -> Done:
-        async with self._lock:
-            self._check(command)
+        async with self._turn(command):
             self._state.steps += 1
             await self._free_rest(f"cancel/{self._state.steps}", command.actor, command.reason)
             rest = self._state.shipped > 0
@@ -324,39 +309,52 @@ class OrderWorkflow:
         await workflow.wait_condition(lambda: self._decision is None)
         return self._done()
 
+    def _may(self, command: Command) -> None:
+        """Refuses before anything is written. What comes before the first state waits for it."""
+        if self._settled:
+            self._check(command)
+
     @pay.validator
     def _may_pay(self, command: Pay) -> None:
-        self._check(command)
+        self._may(command)
 
     @pick.validator
     def _may_pick(self, command: Pick) -> None:
-        self._check(command)
+        self._may(command)
 
     @ship.validator
     def _may_ship(self, command: Ship) -> None:
-        self._check(command)
+        self._may(command)
 
     @deliver.validator
     def _may_deliver(self, command: Deliver) -> None:
-        self._check(command)
+        self._may(command)
 
     @close.validator
     def _may_close(self, command: Close) -> None:
-        self._check(command)
+        self._may(command)
 
     @cancel.validator
     def _may_cancel(self, command: Cancel) -> None:
-        self._check(command)
+        self._may(command)
 
     @resolve.validator
     def _may_resolve(self, command: Resolve) -> None:
-        self._check(command)
+        self._may(command)
 
     @workflow.query(description="Everything that the process knows.")
     def state(self) -> OrderState:
         return self._state
 
     # --- helpers without decisions
+
+    @asynccontextmanager
+    async def _turn(self, command: Command) -> AsyncIterator[None]:
+        """One command at a time, none before the first settled state, each checked again."""
+        await workflow.wait_condition(lambda: self._settled)
+        async with self._lock:
+            self._check(command)
+            yield
 
     def _check(self, command: Command) -> None:
         try:
@@ -403,7 +401,11 @@ class OrderWorkflow:
         """Run a step; when it cannot be done, wait for a person's decision and try again."""
         while True:
             try:
-                return await workflow.execute_local_activity_method(activity, payload, **_LOCAL)
+                if self._settled:
+                    return await workflow.execute_activity_method(activity, payload, **options.STEP)
+                return await workflow.execute_local_activity_method(
+                    activity, payload, **options.FIRST_STEP
+                )
             except ActivityError as error:
                 if is_cancelled_exception(error):
                     raise
@@ -436,7 +438,7 @@ class OrderWorkflow:
     ) -> None:
         """Write the state to SQL, which is what clients read, and show it in the Temporal UI."""
         state = self._state
-        first = state.version == 0
+        first = not self._recorded
         state.version += 1
         waiting = rules.waiting(state, workflow.now())
         if facts and waiting is not None:
@@ -485,13 +487,6 @@ class OrderWorkflow:
             )
         )
         workflow.set_current_details(rules.describe(state, waiting))
-
-
-_LOCAL: dict[str, Any] = {
-    "start_to_close_timeout": options.LOCAL_STEP_TIMEOUT,
-    "retry_policy": options.LOCAL_STEP_RETRY,
-    "local_retry_threshold": options.LOCAL_RETRY_THRESHOLD,
-}
 
 
 def _refused(refusal: dict[str, Any]) -> ApplicationError:

@@ -37,7 +37,7 @@ class ReservationWorkflow:
     async def _free(self, keep: KeepReservation, reason: str) -> int:
         owner = workflow.info().workflow_id
         # The run's own time is part of the key: an owner may come back after its end.
-        released = await workflow.execute_local_activity_method(
+        released = await workflow.execute_activity_method(
             OrderActivities.release_stock,
             ReleaseStock(
                 tenant_id=keep.tenant_id,
@@ -50,8 +50,6 @@ class ReservationWorkflow:
                 time_zone=keep.time_zone,
                 reason=reason,
             ),
-            start_to_close_timeout=options.LOCAL_STEP_TIMEOUT,
-            retry_policy=options.LOCAL_STEP_RETRY,
-            local_retry_threshold=options.LOCAL_RETRY_THRESHOLD,
+            **options.STEP,
         )
         return released.units

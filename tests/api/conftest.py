@@ -1,6 +1,8 @@
-"""The API over the real database, and callers with real keys of each role."""
+"""The API over the real database and Temporal, and callers with real keys of each role."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,19 +12,33 @@ from sqlalchemy import Engine
 
 from api.app import create_app
 from api.services import Services
+from db.stock_writer import StockWriter
+from entrance import connect
 from settings import Settings
 from tests.api.api_helpers import Caller
 
 if TYPE_CHECKING:
-    from tests.conftest import MakeTenant, TenantFixture
+    from tests.conftest import Database, MakeTenant, TenantFixture
 
 MakeCaller = Callable[..., Caller]
 
 
 @pytest.fixture(scope="session")
-def app(engine: Engine, maint_engine: Engine) -> FastAPI:
-    """The application over the app role's engine, without Temporal."""
-    return create_app(Services(Settings(), engine, maint_engine))
+def app(
+    engine: Engine, maint_engine: Engine, database: "Database", settings: Settings
+) -> Iterator[FastAPI]:
+    """The application as a process of ours has it; no worker answers for its orders."""
+    writer = StockWriter(database.conninfo())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        temporal = await connect(settings, lazy=True)
+        app.state.services = replace(app.state.services, temporal=temporal)
+        yield
+
+    services = Services(settings, engine, maint_engine, None, writer)
+    yield create_app(services, lifespan=lifespan)
+    writer.close()
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def test_prices_are_exact(admin: Caller, price: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "price",
-    [7.5, 7, True, None, "", "-1", "1e3", "1.1234567", "123456789012345", "NaN", "１", " 1"],
+    [7.5, 7, True, None, "", "-1", "1e3", "1.1234567", "123456789012345", "NaN", "\uff11", " 1"],
 )
 def test_other_prices_are_refused(admin: Caller, price: object) -> None:
     refused = admin.post("/v1/products", product(price=price))

@@ -76,6 +76,6 @@ async def shop(
         headers={"Authorization": f"Bearer {token}"},
         timeout=60,
     ) as http:
-        made = Shop(http, tenant)
+        made = Shop(http, tenant, temporal)
         await made.open()
         yield made

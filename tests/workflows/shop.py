@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx2
+from temporalio.client import Client
 
 from tests.conftest import TenantFixture
 
@@ -18,6 +19,7 @@ class Shop:
 
     http: httpx2.AsyncClient
     tenant: TenantFixture
+    temporal: Client
     variants: dict[str, str] = field(default_factory=dict)
     customer: str = ""
     warehouse: str = ""

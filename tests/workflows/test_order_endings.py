@@ -8,17 +8,8 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureEr
 
 from db.audit import audit
 from domain.orders import order_workflow_id
-from tests.workflows.shop import Json, Shop
-
-
-async def ended(shop: Shop, order: Json, fulfilment: str) -> Json:
-    """The order once its process has recorded that it is in this state."""
-    for _ in range(200):
-        found = await shop.get(f"/v1/orders/{order['number']}")
-        if found["fulfilment"] == fulfilment:
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{order['number']} is {found['fulfilment']}, not {fulfilment}")
+from tests.workflows.shop import Shop
+from tests.workflows.waiting import ended
 
 
 async def test_a_shortage_refuses_the_whole_order_with_the_numbers(

@@ -1,0 +1,59 @@
+"""Any process may be killed at any moment: every order ends, the books balance, nothing twice."""
+
+import asyncio
+import os
+import random
+import signal
+
+import pytest
+
+import stack
+from db.audit import audit
+from tests.faults.conftest import House
+from tests.faults.stories import ORDERS, check_stock, drive, expected
+from tests.workflows.shop import Shop
+
+SEED = random.randrange(10**6)
+
+
+@pytest.mark.timeout(300)
+async def test_kill_9_of_the_worker_in_the_middle_of_fifty_orders(house: House, shop: Shop) -> None:
+    print(f"seed {SEED}")  # noqa: T201  # Shown when the test fails, to run it again.
+    chance = random.Random(SEED)
+    await shop.receive("A", 200)
+    await shop.receive("B", 100)
+    with house.worker() as worker:
+        driving = asyncio.create_task(drive(shop))
+        for _ in range(4):
+            done, _ = await asyncio.wait({driving}, timeout=chance.uniform(1.5, 4))
+            if done:
+                break
+            worker.kill()
+            worker.start()
+        endings = await driving
+        assert worker.kills >= 2
+    assert endings == expected()
+    await check_stock(shop)
+    assert audit(house.maint_engine) == []
+    assert len((await shop.get("/v1/orders?limit=200"))["data"]) == ORDERS
+
+
+@pytest.mark.timeout(300)
+async def test_kill_9_of_postgresql_in_the_middle_of_fifty_orders(house: House, shop: Shop) -> None:
+    await shop.receive("A", 200)
+    await shop.receive("B", 100)
+    with house.worker():
+        driving = asyncio.create_task(drive(shop))
+        for _ in range(2):
+            await asyncio.wait({driving}, timeout=4)
+            service = stack.status(house.settings.data_dir).service("postgres")
+            assert service is not None
+            if service.pid is not None and not driving.done():
+                os.kill(service.pid, signal.SIGKILL)
+        endings = await driving
+    assert endings == expected()
+    await check_stock(shop)
+    assert audit(house.maint_engine) == []
+    status = stack.status(house.settings.data_dir).service("postgres")
+    assert status is not None
+    assert status.restarts >= 1

@@ -1,0 +1,1 @@
+"""Small helpers of the Makefile; nothing of the product imports them."""
