@@ -1,5 +1,6 @@
 """Alive and ready, without a key."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +26,15 @@ class _Temporal:
 
 
 @pytest.fixture
-def replace_service(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def change(**services: Any) -> None:
-        monkeypatch.setattr(app.state, "services", replace(app.state.services, **services))
+def replace_service(app: FastAPI) -> Iterator[Callable[..., None]]:
+    """Gives the application other services until the test ends."""
+    before = app.state.services
 
-    return change
+    def change(**services: Any) -> None:
+        app.state.services = replace(before, **services)
+
+    yield change
+    app.state.services = before
 
 
 def test_alive(client: TestClient) -> None:
@@ -46,7 +51,7 @@ def test_ready_when_the_real_servers_answer(client: TestClient) -> None:
     [(False, "not serving"), (OSError("gone"), "no answer")],
 )
 def test_not_ready_without_temporal(
-    client: TestClient, replace_service: Any, outcome: bool | Exception, told: str
+    client: TestClient, replace_service: Callable[..., None], outcome: bool | Exception, told: str
 ) -> None:
     replace_service(temporal=_Temporal(outcome))
     answer = client.get("/readyz")
@@ -55,7 +60,9 @@ def test_not_ready_without_temporal(
     assert client.get("/healthz").status_code == 200
 
 
-def test_not_ready_without_a_database(client: TestClient, replace_service: Any) -> None:
+def test_not_ready_without_a_database(
+    client: TestClient, replace_service: Callable[..., None]
+) -> None:
     nowhere = create_engine(
         "postgresql+psycopg://nobody@127.0.0.1:1/nothing", connect_args={"connect_timeout": 2}
     )

@@ -123,7 +123,7 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
     "a deleted movement": ("DELETE FROM stock_movements WHERE id = %M", {SUM, CHAIN, FACTS}),
     "a movement's before and after": (
         (
-            f"{MOVEMENT} available_before = available_before + 1, available_after = available_after + 1"
+            f"{MOVEMENT} available_before = available_before + 1, available_after = available_after + 1"  # noqa: E501
             " WHERE id = %M"
         ),
         {CHAIN},
@@ -146,13 +146,13 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
     "a movement's number": (f"{MOVEMENT} sequence = 99 WHERE id = %M", {SUM, CHAIN}),
     "a movement's operation": (
         (
-            f"{MOVEMENT} operation_id = (SELECT operation_id FROM stock_movements"
+            f"{MOVEMENT} operation_id = (SELECT operation_id FROM stock_movements"  # noqa: S608  # Constants only.
             " WHERE level_id = %L AND sequence = 2) WHERE id = %M"
         ),
         {ONCE},
     ),
     "a movement's posting": (
-        f"{MOVEMENT} posting_id = (SELECT min(id) FROM postings), ordinal = 77 WHERE id = %M",
+        f"{MOVEMENT} posting_id = (SELECT min(id) FROM postings), ordinal = 77 WHERE id = %M",  # noqa: S608  # Constants only.
         {FACTS},
     ),
     "a deleted reservation": ("DELETE FROM reservations WHERE level_id = %L", {HELD}),
