@@ -268,11 +268,15 @@ def demo(
         with meter() as told, installation.running(settings, told.say):
             asyncio.run(installation.keep_histories(settings))
             result = run_demo(settings, file, told)
-            summary = as_dict(settings, result)
-            tell(as_json, summary, lambda: show(console(), settings, result, stays=not leave))
-            if not leave:
-                told.say("Everything stays up until Ctrl-C.")
-                with suppress(KeyboardInterrupt):
+            # From here on Ctrl-C is the end that was asked for.
+            with suppress(KeyboardInterrupt):
+                tell(
+                    as_json,
+                    as_dict(settings, result),
+                    lambda: show(console(), settings, result, stays=not leave),
+                )
+                if not leave:
+                    told.say("Everything stays up until Ctrl-C.")
                     installation.stay(settings)
         if not result.good:
             raise typer.Exit(FAILED)

@@ -126,8 +126,8 @@ def _add_problems(method: str, path: str, operation: dict[str, Any]) -> None:
     statuses = {503}
     if "x-permission" in operation:
         statuses |= {400, 401, 403, 422}
-    if "{" in path:
-        statuses.add(404)
+    if "{" in path or method != "get":
+        statuses.add(404)  # A body may name what does not exist, too.
     if method != "get":
         statuses |= {409, 413}
     if _REQUIRED_HEADERS.get(method) == {"if-match"}:

@@ -1,0 +1,1 @@
+"""What is measured, each with its baselines in the same run."""

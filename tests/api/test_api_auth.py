@@ -84,7 +84,7 @@ def test_each_role_may_use_exactly_the_routes_of_its_permissions(
     ],
 )
 def test_anything_but_a_valid_key_gets_the_same_401(client: TestClient, header: str | None) -> None:
-    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
     answer = client.get("/v1/products", headers=headers)
     assert (answer.status_code, code_of(answer)) == (401, "unauthenticated")
     assert answer.headers["www-authenticate"] == "Bearer"

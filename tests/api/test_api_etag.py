@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_put_needs_it_too(admin: Caller) -> None:
 )
 def test_forms_of_if_match(admin: Caller, match: str, status: int) -> None:
     made = admin.made("/v1/products", product())
-    headers = {"If-Match": match.encode("utf-8")}
+    headers: dict[str, Any] = {"If-Match": match.encode("utf-8")}
     answer = admin.send("PATCH", f"/v1/products/{made['id']}", json={"name": "x"}, headers=headers)
     assert answer.status_code == status
 

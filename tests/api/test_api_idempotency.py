@@ -79,8 +79,9 @@ def test_refusals_of_the_state_are_replayed_and_others_are_not(admin: Caller) ->
 
 @pytest.mark.parametrize("key", ["", "a" * 201, "tab\there", "n\xf6", "\x7f"])
 def test_other_keys_are_refused(admin: Caller, key: str) -> None:
-    headers = {"Authorization": f"Bearer {admin.token}", "Idempotency-Key": key.encode("latin-1")}
-    answer = admin.client.post("/v1/products", headers=headers, json=product())
+    bearer = f"Bearer {admin.token}"
+    raw = {b"Authorization": bearer.encode(), b"Idempotency-Key": key.encode("latin-1")}
+    answer = admin.client.post("/v1/products", headers=raw, json=product())
     assert (answer.status_code, code_of(answer)) == (400, "bad_idempotency_key")
 
 

@@ -11,10 +11,10 @@ from tests.api.api_helpers import Caller, code_of, pointers_of, product
 
 
 def _all(caller: Caller, path: str, **params: Any) -> list[list[str]]:
-    pages, cursor = [], None
+    pages: list[list[str]] = []
+    cursor = None
     while True:
-        more = {"cursor": cursor} if cursor else {}
-        answer = caller.get(path, params={**params, **more})
+        answer = caller.get(path, params={**params, **({"cursor": cursor} if cursor else {})})
         assert answer.status_code == 200, answer.text
         page = answer.json()
         pages.append([row["id"] for row in page["data"]])

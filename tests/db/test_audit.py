@@ -123,7 +123,8 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
     "a deleted movement": ("DELETE FROM stock_movements WHERE id = %M", {SUM, CHAIN, FACTS}),
     "a movement's before and after": (
         (
-            f"{MOVEMENT} available_before = available_before + 1, available_after = available_after + 1"  # noqa: E501
+            f"{MOVEMENT} available_before = available_before + 1,"
+            " available_after = available_after + 1"
             " WHERE id = %M"
         ),
         {CHAIN},

@@ -145,7 +145,7 @@ def test_a_killed_import_goes_on_where_it_stopped(house: Installation, tenant: s
 def test_an_import_outlives_a_killed_service(
     house: Installation, tenant: str, service: str
 ) -> None:
-    path, facts = sample(house, 60)
+    path, facts = sample(house, 40)
     importing = house.start("import", "sales", path, "--tenant", tenant)
     wait_for(lambda: len(orders_of(house, tenant)) >= 5, 60, "the first orders")
     pid = house.service_pid(service)
