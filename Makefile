@@ -74,7 +74,7 @@ lock: install-dev ## Resolve requirements*.in into the locks again
 	$(COMPILE) requirements-dev.in -o requirements-dev.lock
 
 openapi: install-dev ## Write docs/openapi.json anew
-	@$(BIN)/python -m tools.openapi --write
+	@$(BIN)/python -m api.openapi
 
 clean: ## Remove what was installed and built; the data stays
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

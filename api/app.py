@@ -19,8 +19,8 @@ from api import (
 from api.auth import KeyRing
 from api.context import RequestContext
 from api.docs import install_docs
-from api.openapi import DESCRIPTION, TAGS, TITLE, VERSION, Api
 from api.problems import install_handlers
+from api.schema import DESCRIPTION, TAGS, TITLE, VERSION, Api
 from api.services import Services
 
 #: One router a room; a new room is added here.

@@ -41,7 +41,17 @@ from domain.stock import (
     Ship,
 )
 from domain.times import business_date
-from domain.values import Body, Code, Instant, LongText, Money, Name, Quantity, SignedQuantity
+from domain.values import (
+    Body,
+    Code,
+    Instant,
+    LongText,
+    Money,
+    Name,
+    Quantity,
+    SignedQuantity,
+    example,
+)
 from workflows.reservations import ReservationWorkflow
 
 router = make_router("/v1/inventory/stock", "stock")
@@ -55,6 +65,10 @@ Deducter = Annotated[Actor, needs(Permission.STOCK_DEDUCT)]
 Adjuster = Annotated[Actor, needs(Permission.STOCK_ADJUST)]
 Reserver = Annotated[Actor, needs(Permission.STOCK_RESERVE)]
 Shipper = Annotated[Actor, needs(Permission.STOCK_SHIP)]
+_LINE = {
+    "warehouse_id": "01980000-0000-7000-8000-000000000001",
+    "variant_id": "01980000-0000-7000-8000-000000000002",
+}
 _LINE_FIELDS = ("warehouse_id", "variant_id", "lot", "quantity", "unit_cost")
 _OWNER = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 
@@ -121,12 +135,18 @@ Lines = Field(min_length=1, max_length=1000, description="All or nothing.")
 class AddStock(StockBody):
     """Goods come in."""
 
+    model_config = example({"lines": [_LINE | {"quantity": 100, "unit_cost": "4.20"}]})
+
     kind: Literal["purchase", "production", "return", "opening"] = "purchase"
     lines: list[ReceiptLine] = Lines
 
 
 class DeductStock(StockBody):
     """Goods leave from what is available."""
+
+    model_config = example(
+        {"kind": "write_off", "reason": "broken", "lines": [_LINE | {"quantity": 2}]}
+    )
 
     kind: Literal["sale", "write_off"] = "sale"
     lines: list[StockLine] = Lines
@@ -135,12 +155,22 @@ class DeductStock(StockBody):
 class AdjustStock(StockBody):
     """A correction, with its reason."""
 
+    model_config = example({"reason": "found behind the shelf", "lines": [_LINE | {"quantity": 3}]})
+
     reason: Name
     lines: list[AdjustmentLine] = Lines
 
 
 class ReserveStock(StockBody):
     """Units are held for an owner until a time; then they are freed by themselves."""
+
+    model_config = example(
+        {
+            "owner": "basket-7731",
+            "expires_at": "2030-01-01T12:00:00Z",
+            "lines": [_LINE | {"quantity": 1}],
+        }
+    )
 
     owner: Annotated[str, Field(pattern=_OWNER)]
     expires_at: Instant
@@ -157,6 +187,8 @@ class HeldLine(Body):
 class ReleaseStock(Body):
     """Held units become available again: the named lines, or all."""
 
+    model_config = example({"owner": "basket-7731"})
+
     owner: Annotated[str, Field(pattern=_OWNER)]
     lines: Annotated[list[HeldLine], Field(min_length=1, max_length=1000)] | None = None
     reason: Name | None = None
@@ -164,6 +196,8 @@ class ReleaseStock(Body):
 
 class ConfirmSale(Body):
     """Held units are sold and leave the house."""
+
+    model_config = example({"owner": "basket-7731", "lines": [{"line": 1, "quantity": 1}]})
 
     owner: Annotated[str, Field(pattern=_OWNER)]
     lines: Annotated[list[HeldLine], Field(min_length=1, max_length=1000)]

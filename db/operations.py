@@ -60,7 +60,8 @@ def once(
     """Run ``effect`` under ``key`` unless it ran before; then give its stored answer.
 
     A Conflict from the effect undoes the effect and is stored as the answer, rendered by
-    ``refuse``. Other errors leave no trace, so that the request may be mended and sent again.
+    ``refuse``. Other errors, and conflicts that may pass, leave no trace, so that the request may
+    be mended and sent again.
 
     Raises:
         KeyReused: the key was used with another request.
@@ -79,6 +80,8 @@ def once(
             status, body = effect()
             session.flush()
     except Conflict as refusal:
+        if refusal.retryable:
+            raise
         status, body = refusal.status, refuse(refusal)
     finish(session, source=source, key=key, status=status, body=body)
     return Answer(status, body)

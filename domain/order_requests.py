@@ -17,6 +17,7 @@ from domain.values import (
     Quantity,
     ShortText,
     SignedMoney,
+    example,
 )
 
 LineNumber = Annotated[int, Field(strict=True, ge=1, le=LINES_MAX)]
@@ -43,6 +44,14 @@ class NewCharge(Body):
 class NewOrder(Body):
     """An order to place. Prices and windows are frozen with it."""
 
+    model_config = example(
+        {
+            "customer_id": "01980000-0000-7000-8000-000000000003",
+            "reference": "web-7731",
+            "lines": [{"variant_id": "01980000-0000-7000-8000-000000000002", "quantity": 3}],
+        }
+    )
+
     customer_id: UUID
     lines: list[NewOrderLine] = Field(min_length=1, max_length=LINES_MAX)
     charges: list[NewCharge] = Field(default_factory=list, max_length=100)
@@ -64,6 +73,8 @@ class NewOrder(Body):
 class PayOrder(Body):
     """Money that was received."""
 
+    model_config = example({"method": "bank_transfer", "amount": "41.70", "currency": "EUR"})
+
     method: Code
     amount: Money
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
@@ -73,6 +84,8 @@ class PayOrder(Body):
 
 class PickOrder(Body):
     """Nothing to say: the goods are being gathered."""
+
+    model_config = example({})
 
 
 class ParcelLine(Body):
@@ -85,6 +98,10 @@ class ParcelLine(Body):
 class ShipOrder(Body):
     """A parcel; without lines it takes all that is still reserved."""
 
+    model_config = example(
+        {"lines": [{"line": 1, "quantity": 2}], "carrier": "Parcel post", "tracking": "1Z"}
+    )
+
     lines: Annotated[list[ParcelLine], Field(min_length=1, max_length=LINES_MAX)] | None = None
     carrier: Name | None = None
     tracking: Name | None = None
@@ -94,20 +111,28 @@ class ShipOrder(Body):
 class DeliverOrder(Body):
     """The goods have arrived."""
 
+    model_config = example({})
+
     occurred_at: Instant | None = None
 
 
 class CloseOrder(Body):
     """Nothing to say: the order is finished."""
 
+    model_config = example({})
+
 
 class CancelOrder(Body):
     """What has not left the house is given up."""
+
+    model_config = example({"reason": "ordered twice"})
 
     reason: Name | None = None
 
 
 class ResolveOrder(Body):
     """The decision about a step that failed."""
+
+    model_config = example({"decision": "retry"})
 
     decision: Decision

@@ -35,6 +35,11 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(*bodies: dict[str, Any]) -> ConfigDict:
+    """The config of a body that publishes examples in the API's description."""
+    return ConfigDict(json_schema_extra={"examples": list(bodies)})
+
+
 class Changes(Body):
     """Base of a partial update: only fields that were sent count.
 

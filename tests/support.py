@@ -264,15 +264,16 @@ def stalled(conninfo: str, items: Items, writer: StockWriter) -> Iterator["Futur
             (items.variants[last],),
         )
         future = writer.submit(items.tenant, receive(items, 1, last))
-        wait_until(lambda: waiting_writers(conninfo) > 0, "a writer waits for the lock")
+        wait_until(lambda: waiting(conninfo) > 0, "a writer waits for the lock")
         yield future
 
 
-def waiting_writers(conninfo: str) -> int:
-    """How many writers' connections wait for a lock."""
+def waiting(conninfo: str, application: str = "stock-writer") -> int:
+    """How many connections of an application wait for a lock in this database."""
     with connected(conninfo) as conn:
         row = conn.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'stock-writer' AND wait_event_type = 'Lock'"
+            " AND application_name = %s AND wait_event_type = 'Lock'",
+            (application,),
         ).fetchone()
     return int(row[0]) if row else 0

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
 from api.auth import KeyRing, Needs
-from api.openapi import declared_needs
+from api.schema import declared_needs
 from db.engine import transaction
 from db.tables import ApiKey
 from db.tenants import create_api_key

@@ -1,4 +1,4 @@
-"""A bounded fuzz over the published schema: no 5xx, and answers keep the shape that is published."""
+"""A bounded fuzz over the published schema: no 5xx, and answers have the shape it promises."""
 
 import time
 from typing import Any

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from api.openapi import operations
+from api.schema import operations
 from tests.api.api_helpers import (
     Caller,
     code_of,

@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from api.docs import STATIC
-from api.openapi import SNAPSHOT, VERSION, operations, snapshot
+from api.openapi import SNAPSHOT, snapshot
+from api.schema import VERSION, operations
 from tests.api.api_helpers import published_examples
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"

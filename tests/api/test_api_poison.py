@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.openapi import operations
+from api.schema import operations
 from tests.api.api_helpers import JSON, Caller, published_examples
 
 SOME_ID = "0199d3a0-0000-7000-8000-000000000001"

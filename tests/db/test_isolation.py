@@ -186,22 +186,34 @@ def full(world: World) -> World:
 
 
 _ROWS = (
-    "INSERT INTO departments (id, organization_id, name)"
-    " SELECT :id, id, 'Stock' FROM organizations",
-    "INSERT INTO employees (department_id, first_name, last_name, email)"
-    " VALUES (:id, 'A', 'B', 'a@b.example')",
+    (
+        "INSERT INTO departments (id, organization_id, name)"
+        " SELECT :id, id, 'Stock' FROM organizations"
+    ),
+    (
+        "INSERT INTO employees (department_id, first_name, last_name, email)"
+        " VALUES (:id, 'A', 'B', 'a@b.example')"
+    ),
     "INSERT INTO customers (id, name) VALUES (:id, 'C')",
     "INSERT INTO suppliers (id, name) VALUES (:id, 'S')",
-    "INSERT INTO orders (id, number, workflow_id, customer_id, currency, total_amount, policy,"
-    " payment_required, fulfilment, payment, occurred_at, business_date, version)"
-    " VALUES (:id, 'SO-1', 'order-1', :id, 'EUR', 1, 'complete', false, 'reserved', 'none', now(),"
-    " current_date, 1)",
-    "INSERT INTO order_lines (order_id, line, variant_id, warehouse_id, description, ordered,"
-    " reserved, unit_price) VALUES (:id, 1, :v, :w, 'x', 1, 1, 1)",
-    "INSERT INTO shipments (order_id, n, lines, shipped_at, shipped_by)"
-    " VALUES (:id, 1, '[]', now(), 'x')",
-    "INSERT INTO payments (order_id, n, method, amount, currency, received_at, recorded_by)"
-    " VALUES (:id, 1, 'cash', 1, 'EUR', now(), 'x')",
+    (
+        "INSERT INTO orders (id, number, workflow_id, customer_id, currency, total_amount, policy,"
+        " payment_required, fulfilment, payment, occurred_at, business_date, version)"
+        " VALUES (:id, 'SO-1', 'order-1', :id, 'EUR', 1, 'complete', false, 'reserved', 'none',"
+        " now(), current_date, 1)"
+    ),
+    (
+        "INSERT INTO order_lines (order_id, line, variant_id, warehouse_id, description, ordered,"
+        " reserved, unit_price) VALUES (:id, 1, :v, :w, 'x', 1, 1, 1)"
+    ),
+    (
+        "INSERT INTO shipments (order_id, n, lines, shipped_at, shipped_by)"
+        " VALUES (:id, 1, '[]', now(), 'x')"
+    ),
+    (
+        "INSERT INTO payments (order_id, n, method, amount, currency, received_at, recorded_by)"
+        " VALUES (:id, 1, 'cash', 1, 'EUR', now(), 'x')"
+    ),
 )
 
 
@@ -252,8 +264,10 @@ def test_rows_cannot_be_written_for_another_tenant(full: World) -> None:
         conn.execute("SELECT set_config('app.tenant', %s, false)", (str(other),))
         for statement in (
             "INSERT INTO customers (tenant_id, name) VALUES (%s, 'C')",
-            "INSERT INTO operations (tenant_id, source, key, fingerprint, state)"
-            " VALUES (%s, 'http', 'k', '', 'claimed')",
+            (
+                "INSERT INTO operations (tenant_id, source, key, fingerprint, state)"
+                " VALUES (%s, 'http', 'k', '', 'claimed')"
+            ),
             "INSERT INTO postings (tenant_id, facts) VALUES (%s, 1)",
             "INSERT INTO number_counters (tenant_id, kind) VALUES (%s, 'XX')",
             "UPDATE organizations SET tenant_id = %s",
@@ -268,12 +282,16 @@ def test_rows_cannot_be_written_for_another_tenant(full: World) -> None:
         "INSERT INTO inventory_levels (warehouse_id, variant_id) VALUES (%(mine_w)s, %(v)s)",
         "INSERT INTO inventory_levels (warehouse_id, variant_id) VALUES (%(w)s, %(mine_v)s)",
         "INSERT INTO variants (product_id, sku, name) VALUES (%(p)s, 'x', 'x')",
-        "INSERT INTO reservations (level_id, owner, line, quantity, open, operation_id)"
-        " VALUES (%(l)s, 'o', 1, 1, 1, uuidv7())",
+        (
+            "INSERT INTO reservations (level_id, owner, line, quantity, open, operation_id)"
+            " VALUES (%(l)s, 'o', 1, 1, 1, uuidv7())"
+        ),
         "INSERT INTO departments (organization_id, name) VALUES (%(o)s, 'x')",
-        "INSERT INTO events (posting_id, ordinal, kind, subject_kind, subject_id,"
-        " subject_sequence, actor, data, occurred_at)"
-        " VALUES (%(posting)s, 9, 'k', 's', '1', 1, 'a', '{}', now())",
+        (
+            "INSERT INTO events (posting_id, ordinal, kind, subject_kind, subject_id,"
+            " subject_sequence, actor, data, occurred_at)"
+            " VALUES (%(posting)s, 9, 'k', 's', '1', 1, 'a', '{}', now())"
+        ),
     ],
 )
 def test_no_row_can_refer_to_a_row_of_another_tenant(statement: str, full: World) -> None:
@@ -330,9 +348,14 @@ def test_a_transaction_that_fails_is_rolled_back_whole(
     engine: Engine, make_tenant: Callable[..., Any]
 ) -> None:
     tenant = make_tenant().id
-    with pytest.raises(RuntimeError), transaction(engine, tenant) as session:
-        session.execute(text("INSERT INTO customers (name) VALUES ('lost')"))
-        raise RuntimeError
+
+    def fail() -> None:
+        with transaction(engine, tenant) as session:
+            session.execute(text("INSERT INTO customers (name) VALUES ('lost')"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert rows(engine, tenant, "SELECT 1 FROM customers") == []
 
 

@@ -195,7 +195,9 @@ def test_a_command_that_was_mended_may_be_sent_again_under_its_key(
 
 
 @pytest.mark.parametrize(
-    "action", [Receive, Deduct, lambda lines: Reserve(lines, "order-1")], ids=str
+    "action",
+    [Receive, Deduct, lambda lines: Reserve(lines, "order-1")],
+    ids=["receive", "deduct", "reserve"],
 )
 def test_stock_that_came_in_the_batch_of_a_bug_is_there_afterwards(
     action: Callable[[Any], Action],
