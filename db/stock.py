@@ -183,30 +183,35 @@ class Ledger:
         if len(self._ids) > self._known_max:
             self._ids.clear()
         wanted = {key for command in commands for key in _keys(command.action)}
-        missing = sorted((key for key in wanted if (tenant, key) not in self._ids), key=_sort)
+        ids = {key: self._ids[tenant, key] for key in wanted if (tenant, key) in self._ids}
+        missing = sorted(wanted - ids.keys(), key=_sort)
         if missing:
-            self._learn(conn, tenant, missing)
+            found = self._find(conn, tenant, missing)
+            self._ids.update({(tenant, key): id_ for key, id_ in found.items()})
+            ids |= found
             inbound = {key for command in commands for key in _inbound(command.action)}
-            create = [k for k in missing if k in inbound and (tenant, k) not in self._ids]
+            create = [key for key in missing if key in inbound and key not in ids]
             if create:
+                # Not remembered before the next batch finds them: this one may be rolled back.
                 conn.execute(sql.CREATE_LEVELS, _columns(create))
-                self._learn(conn, tenant, create)
+                ids |= self._find(conn, tenant, create)
         unknown: frozenset[LevelKey] = frozenset()
-        without = [key for key in missing if (tenant, key) not in self._ids]
+        without = [key for key in missing if key not in ids]
         if without:
             known = {(w, v) for w, v in conn.execute(sql.KNOWN_ITEMS, _columns(without)[:2])}
             unknown = frozenset(
                 key for key in without if (key.warehouse_id, key.variant_id) not in known
             )
-        found = {self._ids[tenant, key] for key in wanted if (tenant, key) in self._ids}
-        return sorted(found), unknown
+        return sorted(ids.values()), unknown
 
-    def _learn(self, conn: Connection[Any], tenant: UUID, keys: Sequence[LevelKey]) -> None:
-        for row in conn.execute(sql.FIND_LEVELS, (*_columns(keys), tenant)):
-            self._ids[tenant, LevelKey(row[1], row[2], row[3])] = row[0]
+    def _find(
+        self, conn: Connection[Any], tenant: UUID, keys: Sequence[LevelKey]
+    ) -> dict[LevelKey, UUID]:
+        rows = conn.execute(sql.FIND_LEVELS, (*_columns(keys), tenant))
+        return {LevelKey(row[1], row[2], row[3]): row[0] for row in rows}
 
     def _forget_missing(self, ids: Sequence[UUID], levels: Mapping[UUID, Level]) -> None:
-        """Forget levels whose creation was rolled back: their ids name nothing."""
+        """Forget ids that name nothing: a server that took over may have lost the last commits."""
         gone = set(ids) - levels.keys()
         if gone:
             self._ids = {key: id_ for key, id_ in self._ids.items() if id_ not in gone}

@@ -3,16 +3,20 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psycopg
 import pytest
 from sqlalchemy import Engine
+from uuid_utils.compat import uuid7
 
-from db.stock import StockCommand
+from db.stock import Ledger, StockCommand
 from db.stock_writer import StockWriter
 from domain.stock import Action, Adjust, Bucket, Deduct, Kind, Move, Receive, Release, Reserve, Ship
 from tests.conftest import Database
 from tests.support import (
+    PATIENCE_SECONDS,
     Items,
     answers,
     body,
@@ -24,6 +28,8 @@ from tests.support import (
     post,
     receive,
     together,
+    wait_until,
+    waiting,
     writers,
 )
 
@@ -155,26 +161,39 @@ def test_levels_that_four_writers_create_at_once_exist_once(
 def test_batches_with_the_same_keys_in_opposite_orders_do_not_wait_in_a_circle(
     database: Database, items: Items, balanced: Balanced
 ) -> None:
-    """Their levels differ, so only the keys can make them wait for each other."""
-    before = deadlocks(database)
+    """Both wait for a key in the middle; when it comes free, each has a part of the keys.
 
-    def job(batch: list[StockCommand]) -> Callable[[], bool]:
-        def run() -> bool:
-            with connected(database.conninfo()) as conn:
-                try:
-                    post(conn, items.tenant, batch)
-                except psycopg.errors.UniqueViolation:
-                    return False
-            return True
+    Their levels differ, so only the keys can make them wait for each other.
+    """
+    before, middle = deadlocks(database), receive(items, 1)
+    keys = [f"key-{n}" for n in range(10)]
+    keys[5] = middle.key
+    batches = [
+        [command(Receive((items.line(1, side),)), key=key) for key in keys[:: 1 - 2 * side]]
+        for side in (0, 1)
+    ]
 
-        return run
+    def run(batch: list[StockCommand]) -> bool:
+        with connected(database.conninfo()) as conn:
+            try:
+                post(conn, items.tenant, batch)
+            except psycopg.errors.UniqueViolation:
+                return False
+        return True
 
-    for round_ in range(10):
-        keys = [f"{round_}-{n}" for n in range(100)]
-        batches = [
-            [command(Receive((items.line(1, side),)), key=key) for key in keys[:: 1 - 2 * side]]
-            for side in (0, 1)
-        ]
-        assert any(together([job(batch) for batch in batches]))
+    with connected(database.conninfo()) as conn:
+        # The levels exist already, so that only keys can be waited for.
+        post(conn, items.tenant, [receive(items, 1, variant) for variant in (0, 1, 2)])
+        with ThreadPoolExecutor(2) as pool:
+            with conn.transaction(force_rollback=True):
+                Ledger(uuid7).apply(conn, items.tenant, [replace(middle, action=_third(items))])
+                done = [pool.submit(run, batch) for batch in batches]
+                wait_until(lambda: waiting(database.conninfo(), "") == 2, "both batches wait")
+            outcomes = [future.result(PATIENCE_SECONDS) for future in done]
+    assert sorted(outcomes) == [False, True]
     assert deadlocks(database) == before
     balanced(items)
+
+
+def _third(items: Items) -> Action:
+    return Receive((items.line(1, 2),))

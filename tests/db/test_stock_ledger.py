@@ -35,9 +35,24 @@ def test_a_level_whose_creation_was_rolled_back_is_not_remembered(
 ) -> None:
     ledger = Ledger(uuid7)
     _abandon(conn, items, ledger)
+    batch = [receive(items, 7), receive(items, 1, 1)]
+    assert [code(outcome) for outcome in post(conn, items.tenant, batch, ledger)] == [None, None]
+    assert levels(engine, items.tenant)[items.key()].available == 7
+    balanced(items)
+
+
+def test_a_remembered_level_that_is_gone_is_forgotten_and_the_batch_begins_anew(
+    conn: Connection[Any], engine: Engine, items: Items, balanced: Balanced
+) -> None:
+    """As after a take-over by a server that lost the last commits; here, after a rollback."""
+    ledger = Ledger(uuid7)
+    with conn.transaction(force_rollback=True):
+        ledger.apply(conn, items.tenant, [receive(items, 5)])
+        ledger.apply(conn, items.tenant, [receive(items, 5)])
+    batch = [receive(items, 7), receive(items, 1, 1)]
     with pytest.raises(StaleBatch):
-        post(conn, items.tenant, [receive(items, 7)], ledger)
-    assert code(post(conn, items.tenant, [receive(items, 7)], ledger)[0]) is None
+        post(conn, items.tenant, batch, ledger)
+    assert [code(outcome) for outcome in post(conn, items.tenant, batch, ledger)] == [None, None]
     assert levels(engine, items.tenant)[items.key()].available == 7
     balanced(items)
 
