@@ -154,20 +154,19 @@ class Ledger:
         conn.execute(sql.SET_TENANT, (str(tenant),))
         ids, unknown = self._resolve(conn, tenant, commands)
         owners = [o for c in commands if (o := getattr(c.action, "owner", None)) is not None]
-        with conn.pipeline():
-            if owners:
-                locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
-                held = conn.execute(sql.HOLDS, (tenant, owners))
-            else:
-                locked = conn.execute(sql.LOCK, (tenant, ids))
-                held = None
-            known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
-            levels = {level.id: level for level in map(_level, locked.fetchall())}
-            self._forget_missing(ids, levels)
-            view = View({level.key: level for level in levels.values()}, {}, unknown)
-            if held is not None:
-                _fill_holds(view, levels, held.fetchall())
-            stored = {(row[0], row[1]): row for row in known.fetchall()}
+        if owners:
+            locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
+            held = conn.execute(sql.HOLDS, (tenant, owners))
+        else:
+            locked = conn.execute(sql.LOCK, (tenant, ids))
+            held = None
+        known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
+        levels = {level.id: level for level in map(_level, locked.fetchall())}
+        self._forget_missing(ids, levels)
+        view = View({level.key: level for level in levels.values()}, {}, unknown)
+        if held is not None:
+            _fill_holds(view, levels, held.fetchall())
+        stored = {(row[0], row[1]): row for row in known.fetchall()}
         write = _Write()
         outcomes = [self._one(view, stored, command, write) for command in commands]
         self._write(conn, tenant, write)
@@ -303,39 +302,36 @@ class Ledger:
                 write.used_holds[hold.id] = hold
 
     def _write(self, conn: Connection[Any], tenant: UUID, write: _Write) -> None:
-        with conn.pipeline():
-            if write.movements:
-                columns = list(map(list, zip(*write.movements, strict=True)))
-                levels = list(write.averages.values())
-                conn.execute(
-                    sql.WRITE_MOVEMENTS,
-                    [
-                        tenant,
-                        len(write.movements),
-                        *columns,
-                        tenant,
-                        [level.id for level in levels],
-                        [level.average_cost for level in levels],
-                        tenant,
-                    ],
-                )
-            if write.operations:
-                # Sorted, so that two batches with the same keys never wait in a circle.
-                rows = [write.operations[identity] for identity in sorted(write.operations)]
-                conn.execute(sql.INSERT_OPERATIONS, [tenant, *map(list, zip(*rows, strict=True))])
-            if write.new_holds:
-                rows = [
-                    (h.id, level, h.owner, h.line, h.quantity, h.open, operation, h.expires_at)
-                    for h, level, operation in write.new_holds.values()
-                ]
-                conn.execute(sql.INSERT_HOLDS, [tenant, *map(list, zip(*rows, strict=True))])
-            if write.used_holds:
-                holds = list(write.used_holds.values())
-                conn.execute(
-                    sql.UPDATE_HOLDS, ([h.id for h in holds], [h.open for h in holds], tenant)
-                )
-            if write.movements:
-                conn.execute(sql.NOTIFY)
+        if write.movements:
+            columns = list(map(list, zip(*write.movements, strict=True)))
+            levels = list(write.averages.values())
+            conn.execute(
+                sql.WRITE_MOVEMENTS,
+                [
+                    tenant,
+                    len(write.movements),
+                    *columns,
+                    tenant,
+                    [level.id for level in levels],
+                    [level.average_cost for level in levels],
+                    tenant,
+                ],
+            )
+        if write.operations:
+            # Sorted, so that two batches with the same keys never wait in a circle.
+            rows = [write.operations[identity] for identity in sorted(write.operations)]
+            conn.execute(sql.INSERT_OPERATIONS, [tenant, *map(list, zip(*rows, strict=True))])
+        if write.new_holds:
+            rows = [
+                (h.id, level, h.owner, h.line, h.quantity, h.open, operation, h.expires_at)
+                for h, level, operation in write.new_holds.values()
+            ]
+            conn.execute(sql.INSERT_HOLDS, [tenant, *map(list, zip(*rows, strict=True))])
+        if write.used_holds:
+            holds = list(write.used_holds.values())
+            conn.execute(sql.UPDATE_HOLDS, ([h.id for h in holds], [h.open for h in holds], tenant))
+        if write.movements:
+            conn.execute(sql.NOTIFY)
 
 
 def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | StockwrightError:

@@ -170,11 +170,18 @@ class StockWriter:
         conn = self._connection()
         for attempt in range(ROUNDS_MAX):
             try:
-                with conn.transaction():
-                    return self._ledger.apply(conn, tenant, commands)
+                # One pipeline, so that the whole batch is two round trips: read, then write.
+                with conn.pipeline():
+                    conn.execute("BEGIN")
+                    outcomes = self._ledger.apply(conn, tenant, commands)
+                    conn.execute("COMMIT")
             except Exception as error:
+                if not conn.closed:
+                    conn.rollback()
                 if not retryable(error) or attempt == ROUNDS_MAX - 1:
                     raise
+            else:
+                return outcomes
         raise AssertionError("The loop above returns or raises.")
 
     def _halve(self, tenant: UUID, batch: list[_Waiting], error: Exception) -> None:

@@ -13,7 +13,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -73,20 +72,13 @@ class Lines:
 
 
 class Bars:
-    """A bar for each stage on a terminal."""
+    """A bar on a terminal while a stage lasts; in between the terminal is left alone."""
 
     def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self._task: TaskID | None = None
+        self._console = console
+        self._progress: Progress | None = None
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -95,17 +87,33 @@ class Bars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        self._end()
 
     def say(self, text: str) -> None:
-        """Tell a sentence above the bars."""
-        self._progress.console.print(text, highlight=False, markup=False)
+        """Tell a sentence, above the bar if there is one."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, title: str, total: int) -> None:
         """A stage begins."""
-        self._task = self._progress.add_task(title, total=total)
+        self._end()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._progress.add_task(f"{title:<20}", total=total)
+        self._progress.start()
 
     def step(self) -> None:
-        """One step of the stage is done."""
-        if self._task is not None:
-            self._progress.advance(self._task)
+        """One step of the stage is done; with the last one its bar stands still."""
+        if self._progress is not None:
+            self._progress.advance(self._progress.task_ids[0])
+            if self._progress.finished:
+                self._end()
+
+    def _end(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

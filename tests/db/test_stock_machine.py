@@ -281,7 +281,7 @@ def test_postgresql_and_the_rules_agree_on_random_batches(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=24,
+            max_examples=22,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

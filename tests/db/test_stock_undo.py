@@ -148,5 +148,5 @@ def test_racing_do_and_undo_never_leave_anything_held(
             assert moved == ([] if code(done) else [3, 4])
             assert held(engine, items.tenant) == {}
     assert levels(engine, items.tenant)[items.key()].available == 100
-    assert won["do"] + won["undo"] == 50
+    assert min(won.values()) > 0, won
     balanced(items)
