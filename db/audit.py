@@ -155,6 +155,28 @@ SELECT r.tenant_id, 'reservation ' || r.id || ' of ' || r.owner, 'an open owner'
    AND (CAST(:tenant AS uuid) IS NULL OR r.tenant_id = CAST(:tenant AS uuid))
 """
 
+_ORDER = """
+SELECT m.tenant_id, 'level ' || m.level_id || ' number ' || m.sequence,
+       'a position above ' || m.prior, 'position ' || m.position
+  FROM (SELECT m.tenant_id, m.level_id, m.sequence, p.first_position + m.ordinal - 1 AS position,
+               lag(p.first_position + m.ordinal - 1) OVER (
+                   PARTITION BY m.tenant_id, m.level_id ORDER BY m.sequence) AS prior
+          FROM stock_movements m JOIN postings p ON p.id = m.posting_id
+         WHERE p.first_position IS NOT NULL AND (CAST(:tenant AS uuid) IS NULL
+                OR m.tenant_id = CAST(:tenant AS uuid))) m
+ WHERE m.position <= m.prior
+"""
+
+_PLACES = """
+SELECT m.tenant_id, 'movement ' || m.id,
+       'variant ' || l.variant_id || ' in warehouse ' || l.warehouse_id,
+       'variant ' || m.variant_id || ' in warehouse ' || m.warehouse_id
+  FROM stock_movements m JOIN inventory_levels l ON l.tenant_id = m.tenant_id AND l.id = m.level_id
+ WHERE (m.variant_id, m.warehouse_id) <> (l.variant_id, l.warehouse_id)
+   AND (CAST(:tenant AS uuid) IS NULL
+                OR m.tenant_id = CAST(:tenant AS uuid))
+"""
+
 CHECKS: dict[str, str] = {
     "level_is_the_sum_of_its_movements": _LEVEL_IS_SUM,
     "chain_is_unbroken": _CHAIN,
@@ -163,6 +185,8 @@ CHECKS: dict[str, str] = {
     "one_movement_per_level_and_command": _ONCE,
     "postings_count_their_facts": _POSTINGS,
     "positions_are_dense": _POSITIONS,
+    "positions_follow_each_level": _ORDER,
+    "movements_are_of_their_level": _PLACES,
     "orders_agree_with_the_ledger": _ORDERS,
     "no_reservation_outlives_its_order": _ORPHANS,
 }

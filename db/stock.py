@@ -9,16 +9,17 @@ inserted after all levels are locked. So no two batches can wait for each other 
 posting takes its id after the locks, which keeps ledger positions in the order of each level.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, RawCursor
+from pydantic_core import to_json
 
 from db import stock_sql as sql
+from db.stock_batch import Batch, Operation, OperationKey
 from domain.errors import Conflict, InFlight, KeyReused, StockwrightError
 from domain.stock import (
     UNKNOWN_ITEM,
@@ -37,6 +38,7 @@ from domain.stock import (
     Refused,
     Release,
     Reserve,
+    Ship,
     View,
 )
 from domain.stock_rules import decide
@@ -44,7 +46,6 @@ from domain.stock_rules import decide
 ROUNDS_MAX = 5
 
 Encode = Callable[[UUID, Action, "Accepted | Refused"], tuple[int, bytes]]
-OperationKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +81,14 @@ class StaleBatch(Exception):
     """A hold or key appeared between two statements: run the batch again from its start."""
 
 
-@dataclass(slots=True)
-class _Write:
-    """What a batch writes, collected while the commands are decided."""
-
-    movements: list[tuple[Any, ...]] = field(default_factory=list)
-    averages: dict[UUID, Level] = field(default_factory=dict)
-    operations: dict[OperationKey, tuple[Any, ...]] = field(default_factory=dict)
-    new_holds: dict[UUID, tuple[Hold, UUID, UUID]] = field(default_factory=dict)
-    used_holds: dict[UUID, Hold] = field(default_factory=dict)
-
-
 def plain_answer(
     operation_id: UUID, action: Action, result: Accepted | Refused
 ) -> tuple[int, bytes]:
     """The answer that processes store and read: a status and a small JSON object."""
     if isinstance(result, Refused):
         refusal = {"code": result.code, "detail": result.detail, "details": result.details}
-        return Conflict.status, json.dumps(refusal).encode()
-    return 200, json.dumps(describe(operation_id, action, result)).encode()
+        return Conflict.status, to_json(refusal)
+    return 200, to_json(describe(operation_id, action, result))
 
 
 def describe(operation_id: UUID, action: Action, result: Accepted) -> dict[str, Any]:
@@ -153,7 +143,8 @@ class Ledger:
         """
         conn.execute(sql.SET_TENANT, (str(tenant),))
         ids, unknown = self._resolve(conn, tenant, commands)
-        owners = [o for c in commands if (o := getattr(c.action, "owner", None)) is not None]
+        # A reserve adds holds and needs none; only what uses holds has them read.
+        owners = [c.action.owner for c in commands if isinstance(c.action, Release | Ship)]
         if owners:
             locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
             held = conn.execute(sql.HOLDS, (tenant, owners))
@@ -166,10 +157,13 @@ class Ledger:
         view = View({level.key: level for level in levels.values()}, {}, unknown)
         if held is not None:
             _fill_holds(view, levels, held.fetchall())
-        stored = {(row[0], row[1]): row for row in known.fetchall()}
-        write = _Write()
+        stored = {(row[0], row[1]): Operation(*row) for row in known.fetchall()}
+        write = Batch()
         outcomes = [self._one(view, stored, command, write) for command in commands]
-        self._write(conn, tenant, write)
+        if write.operations:
+            given = write.parameters(tenant)
+            numbered = [given[name] for name in sql.WRITE_PARAMETERS]
+            RawCursor(conn).execute(sql.WRITE, numbered)
         return outcomes
 
     def _resolve(
@@ -219,9 +213,9 @@ class Ledger:
     def _one(
         self,
         view: View,
-        stored: dict[OperationKey, tuple[Any, ...]],
+        stored: dict[OperationKey, Operation],
         command: StockCommand,
-        write: _Write,
+        write: Batch,
     ) -> Outcome | StockwrightError:
         """One command: its stored answer if the key is known, else the rules' decision."""
         known = stored.get(command.identity) or write.operations.get(command.identity)
@@ -234,14 +228,8 @@ class Ledger:
             return Outcome(status, body)
         if isinstance(result, Accepted):
             self._collect(view, command, operation_id, result, write)
-        write.operations[command.identity] = (
-            command.source,
-            command.key,
-            command.fingerprint,
-            "done",
-            status,
-            body,
-            operation_id,
+        write.operations[command.identity] = Operation(
+            command.source, command.key, command.fingerprint, "done", status, body, operation_id
         )
         if isinstance(command.action, Release) and command.action.voids is not None:
             self._bury(command, command.action.voids, stored, write)
@@ -251,13 +239,13 @@ class Ledger:
         self,
         command: StockCommand,
         voids: str,
-        stored: dict[OperationKey, tuple[Any, ...]],
-        write: _Write,
+        stored: dict[OperationKey, Operation],
+        write: Batch,
     ) -> None:
         """Leave a tombstone under the key of a reserve that never happened."""
         identity = (command.source, voids)
         if identity not in stored and identity not in write.operations:
-            row = (command.source, voids, b"", "void", None, None, self._new_id())
+            row = Operation(command.source, voids, b"", "void", None, None, self._new_id())
             write.operations[identity] = row
 
     def _collect(
@@ -266,98 +254,44 @@ class Ledger:
         command: StockCommand,
         operation_id: UUID,
         accepted: Accepted,
-        write: _Write,
+        write: Batch,
     ) -> None:
-        origin = command.origin
+        if accepted.changes:
+            write.origins.append(command.origin)
         for change in accepted.changes:
-            level = view.levels[change.level]
-            write.averages[level.id] = level
-            write.movements.append(
-                (
-                    level.id,
-                    self._new_id(),
-                    operation_id,
-                    change.kind.value,
-                    change.available,
-                    change.reserved,
-                    change.damaged,
-                    change.quarantine,
-                    change.in_transit,
-                    change.value,
-                    change.unit_cost,
-                    origin.reference_kind,
-                    origin.reference_id,
-                    origin.reason,
-                    origin.notes,
-                    origin.actor,
-                    origin.occurred_at,
-                    origin.business_date,
-                )
-            )
+            write.add(view.levels[change.level], operation_id, change)
         for hold in accepted.new_holds:
             hold.operation_id = operation_id
-            write.new_holds[hold.id] = (hold, view.levels[hold.level].id, operation_id)
+            write.new_holds[hold.id] = (hold, view.levels[hold.level].id)
         for hold in accepted.used_holds:
             if hold.id not in write.new_holds:
                 write.used_holds[hold.id] = hold
 
-    def _write(self, conn: Connection[Any], tenant: UUID, write: _Write) -> None:
-        if write.movements:
-            columns = list(map(list, zip(*write.movements, strict=True)))
-            levels = list(write.averages.values())
-            conn.execute(
-                sql.WRITE_MOVEMENTS,
-                [
-                    tenant,
-                    len(write.movements),
-                    *columns,
-                    tenant,
-                    [level.id for level in levels],
-                    [level.average_cost for level in levels],
-                    tenant,
-                ],
-            )
-        if write.operations:
-            # Sorted, so that two batches with the same keys never wait in a circle.
-            rows = [write.operations[identity] for identity in sorted(write.operations)]
-            conn.execute(sql.INSERT_OPERATIONS, [tenant, *map(list, zip(*rows, strict=True))])
-        if write.new_holds:
-            rows = [
-                (h.id, level, h.owner, h.line, h.quantity, h.open, operation, h.expires_at)
-                for h, level, operation in write.new_holds.values()
-            ]
-            conn.execute(sql.INSERT_HOLDS, [tenant, *map(list, zip(*rows, strict=True))])
-        if write.used_holds:
-            holds = list(write.used_holds.values())
-            conn.execute(sql.UPDATE_HOLDS, ([h.id for h in holds], [h.open for h in holds], tenant))
-        if write.movements:
-            conn.execute(sql.NOTIFY)
 
-
-def _replay(known: tuple[Any, ...], command: StockCommand) -> Outcome | StockwrightError:
-    _, key, print_, state, status, body, *_ = known
-    if state == "void":
+def _replay(known: Operation, command: StockCommand) -> Outcome | StockwrightError:
+    key = known.key
+    if known.state == "void":
         refusal = {
             "code": "voided",
             "detail": "The step was undone before it ran.",
             "details": {"key": key},
         }
-        return Outcome(Conflict.status, json.dumps(refusal).encode(), replayed=True)
-    if bytes(print_) != command.fingerprint:
+        return Outcome(Conflict.status, to_json(refusal), replayed=True)
+    if known.fingerprint != command.fingerprint:
         return KeyReused(
             f"The key {key[:80]!r} was used before with another request.",
             details={"idempotency_key": key[:80]},
         )
-    if state == "claimed":
+    if known.state == "claimed":
         return InFlight("The same request is being worked on.", retry_after=1)
-    return Outcome(status, bytes(body), replayed=True)
+    return Outcome(known.status or 200, known.answer or b"", replayed=True)
 
 
 def _narrowed(
     view: View,
-    stored: Mapping[OperationKey, tuple[Any, ...]],
+    stored: Mapping[OperationKey, Operation],
     command: StockCommand,
-    write: _Write,
+    write: Batch,
 ) -> View:
     """For an undo, only what the undone step holds; for any other command, all there is."""
     action = command.action
@@ -368,7 +302,7 @@ def _narrowed(
     holds = [
         hold
         for hold in view.holds.get(action.owner, ())
-        if undone is not None and hold.operation_id == undone[-1]
+        if undone is not None and hold.operation_id == undone.id
     ]
     return View(view.levels, {action.owner: holds}, view.unknown)
 

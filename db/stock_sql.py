@@ -1,5 +1,7 @@
 """The SQL of the stock ledger, one constant a statement."""
 
+import re
+
 SET_TENANT = "SELECT set_config('app.tenant', %s, true)"
 
 FIND_LEVELS = """
@@ -60,19 +62,28 @@ SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer, o.id
  WHERE o.tenant_id = %s
 """
 
+# One statement writes the whole batch: posting, movements, levels, operations, holds, wake-up.
 # Python hands over the change of each line and the final average of each level; sequence, before
 # and after are running sums from the locked rows, so they cannot disagree with the levels.
-WRITE_MOVEMENTS = """
+_WRITE = """
 WITH posting AS (
-    INSERT INTO postings (tenant_id, facts) VALUES (%s, %s) RETURNING id
+    INSERT INTO postings (tenant_id, facts)
+    SELECT %(tenant)s, %(facts)s WHERE %(facts)s > 0 RETURNING id
 ), given AS MATERIALIZED (
     SELECT * FROM unnest(
-        %s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[],
-        %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[], %s::text[], %s::text[],
-        %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::date[]) WITH ORDINALITY
-        AS g (level_id, id, operation_id, kind, available, reserved, damaged, quarantine,
-              in_transit, value, unit_cost, reference_kind, reference_id, reason, notes,
-              created_by, occurred_at, business_date, ordinal)
+        %(level_ids)s::uuid[], %(movement_operations)s::uuid[], %(kinds)s::text[],
+        %(available)s::bigint[], %(reserved)s::bigint[], %(damaged)s::bigint[],
+        %(quarantine)s::bigint[], %(in_transit)s::bigint[], %(values)s::numeric[],
+        %(unit_costs)s::numeric[], %(origins)s::int[]) WITH ORDINALITY
+        AS g (level_id, operation_id, kind, available, reserved, damaged, quarantine,
+              in_transit, value, unit_cost, origin, ordinal)
+), origins AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(reference_kinds)s::text[], %(reference_ids)s::text[], %(reasons)s::text[],
+        %(notes)s::text[], %(actors)s::text[], %(occurred_at)s::timestamptz[],
+        %(business_dates)s::date[]) WITH ORDINALITY
+        AS o (reference_kind, reference_id, reason, notes, created_by, occurred_at, business_date,
+              origin)
 ), summed AS (
     SELECT level_id, count(*) AS n, sum(available)::bigint AS available,
            sum(reserved)::bigint AS reserved, sum(damaged)::bigint AS damaged,
@@ -81,8 +92,8 @@ WITH posting AS (
       FROM given GROUP BY level_id
 ), moved AS (
     INSERT INTO stock_movements (
-        tenant_id, id, posting_id, ordinal, operation_id, level_id, sequence, warehouse_id,
-        variant_id, kind,
+        tenant_id, posting_id, ordinal, operation_id, level_id, sequence, warehouse_id, variant_id,
+        kind,
         available_before, available_change, available_after,
         reserved_before, reserved_change, reserved_after,
         damaged_before, damaged_change, damaged_after,
@@ -90,7 +101,7 @@ WITH posting AS (
         in_transit_before, in_transit_change, in_transit_after,
         unit_cost, value_change, value_after, reference_kind, reference_id, reason, notes,
         created_by, occurred_at, business_date)
-    SELECT l.tenant_id, g.id, posting.id, g.ordinal, g.operation_id, g.level_id,
+    SELECT l.tenant_id, posting.id, g.ordinal, g.operation_id, g.level_id,
            l.sequence + row_number() OVER running, l.warehouse_id, l.variant_id, g.kind,
            l.available + (sum(g.available) OVER running)::bigint - g.available, g.available,
            l.available + (sum(g.available) OVER running)::bigint,
@@ -103,39 +114,46 @@ WITH posting AS (
            l.in_transit + (sum(g.in_transit) OVER running)::bigint - g.in_transit, g.in_transit,
            l.in_transit + (sum(g.in_transit) OVER running)::bigint,
            g.unit_cost, g.value, l.total_value + sum(g.value) OVER running,
-           g.reference_kind, g.reference_id, g.reason, g.notes,
-           g.created_by, g.occurred_at, g.business_date
-      FROM given g JOIN inventory_levels l ON l.tenant_id = %s AND l.id = g.level_id, posting
+           o.reference_kind, o.reference_id, o.reason, o.notes,
+           o.created_by, o.occurred_at, o.business_date
+      FROM given g JOIN inventory_levels l ON l.tenant_id = %(tenant)s AND l.id = g.level_id
+      JOIN origins o ON o.origin = g.origin, posting
     WINDOW running AS (PARTITION BY g.level_id ORDER BY g.ordinal ROWS UNBOUNDED PRECEDING)
      ORDER BY g.ordinal
+), leveled AS (
+    UPDATE inventory_levels l
+       SET available = l.available + s.available, reserved = l.reserved + s.reserved,
+           damaged = l.damaged + s.damaged, quarantine = l.quarantine + s.quarantine,
+           in_transit = l.in_transit + s.in_transit, total_value = l.total_value + s.value,
+           average_cost = a.average_cost, sequence = l.sequence + s.n,
+           updated_at = clock_timestamp()
+      FROM summed s
+      JOIN unnest(%(touched)s::uuid[], %(averages)s::numeric[]) AS a (level_id, average_cost)
+        ON a.level_id = s.level_id
+     WHERE l.tenant_id = %(tenant)s AND l.id = s.level_id
+), answered AS (
+    INSERT INTO operations (tenant_id, source, key, fingerprint, state, status, answer, id)
+    SELECT %(tenant)s, o.*
+      FROM unnest(%(sources)s::text[], %(keys)s::text[], %(fingerprints)s::bytea[],
+                  %(states)s::text[], %(statuses)s::smallint[], %(answers)s::bytea[],
+                  %(operations)s::uuid[]) AS o
+), held AS (
+    INSERT INTO reservations (tenant_id, id, level_id, owner, line, quantity, open, operation_id,
+                              expires_at)
+    SELECT %(tenant)s, h.*
+      FROM unnest(%(hold_ids)s::uuid[], %(hold_levels)s::uuid[], %(owners)s::text[],
+                  %(lines)s::int[], %(quantities)s::bigint[], %(open)s::bigint[],
+                  %(hold_operations)s::uuid[], %(expiries)s::timestamptz[]) AS h
+), used AS (
+    UPDATE reservations r SET open = h.open
+      FROM unnest(%(used_ids)s::uuid[], %(used_open)s::bigint[]) AS h (id, open)
+     WHERE r.tenant_id = %(tenant)s AND r.id = h.id
 )
-UPDATE inventory_levels l
-   SET available = l.available + s.available, reserved = l.reserved + s.reserved,
-       damaged = l.damaged + s.damaged, quarantine = l.quarantine + s.quarantine,
-       in_transit = l.in_transit + s.in_transit, total_value = l.total_value + s.value,
-       average_cost = a.average_cost, sequence = l.sequence + s.n, updated_at = clock_timestamp()
-  FROM summed s JOIN unnest(%s::uuid[], %s::numeric[]) AS a (level_id, average_cost)
-    ON a.level_id = s.level_id
- WHERE l.tenant_id = %s AND l.id = s.level_id
+SELECT pg_notify('stockwright_facts', '') FROM posting
 """
 
-INSERT_OPERATIONS = """
-INSERT INTO operations (tenant_id, source, key, fingerprint, state, status, answer, id)
-SELECT %s, o.* FROM unnest(%s::text[], %s::text[], %s::bytea[], %s::text[], %s::smallint[],
-                           %s::bytea[], %s::uuid[]) AS o
-"""
-
-INSERT_HOLDS = """
-INSERT INTO reservations (tenant_id, id, level_id, owner, line, quantity, open, operation_id,
-                          expires_at)
-SELECT %s, h.* FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::int[], %s::bigint[],
-                           %s::bigint[], %s::uuid[], %s::timestamptz[]) AS h
-"""
-
-UPDATE_HOLDS = """
-UPDATE reservations r SET open = h.open
-  FROM unnest(%s::uuid[], %s::bigint[]) AS h (id, open)
- WHERE r.tenant_id = %s AND r.id = h.id
-"""
-
-NOTIFY = "NOTIFY stockwright_facts"
+#: The names of WRITE's parameters, in the order of their numbers.
+WRITE_PARAMETERS = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", _WRITE)))
+#: With numbers instead of names, as PostgreSQL itself takes it: the driver need not read it through
+#: for every batch.
+WRITE = re.sub(r"%\((\w+)\)s", lambda m: f"${WRITE_PARAMETERS.index(m[1]) + 1}", _WRITE)

@@ -220,7 +220,13 @@ class StockWriter:
     def _connection(self) -> Connection[Any]:
         if self._conn is None:
             self._conn = psycopg.connect(
-                self._conninfo, autocommit=True, connect_timeout=5, application_name="stock-writer"
+                self._conninfo,
+                autocommit=True,
+                connect_timeout=5,
+                application_name="stock-writer",
+                # The statements are few and large: plan each once, not for every batch.
+                options="-c plan_cache_mode=force_generic_plan",
+                prepare_threshold=0,
             )
         return self._conn
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from client import ApiClient, ClientError
 from db import tenants
 from db.audit import Finding, audit, balance
-from demo.endings import DRIVEN_MAX, drive, own_orders, wait_for_expiry
+from demo.endings import drive, own_orders, wait_for_expiry
 from demo.sample import write_sample
 from demo.shop import MAIN, Goods, Shop
 from importer.layout import open_sales
@@ -133,9 +133,8 @@ def _other_tenant(acme: ApiClient, globex: Shop) -> int:
 
 
 def _drive(shop: Shop, report: ImportReport, meter: Meter) -> None:
-    chosen = report.orders[:DRIVEN_MAX]
-    meter.begin("Orders to their ends", len(chosen))
-    for _ in each(chosen, lambda one: drive(shop, one.place, one.order), WORKERS):
+    meter.begin("Orders to their ends", len(report.orders))
+    for _ in each(report.orders, lambda one: drive(shop, one.place, one.order), WORKERS):
         meter.step()
 
 

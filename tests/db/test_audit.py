@@ -94,7 +94,8 @@ UNCONSTRAINED = "ALTER TABLE inventory_levels DROP CONSTRAINT inventory_levels_v
 SUM, CHAIN = "level_is_the_sum_of_its_movements", "chain_is_unbroken"
 HELD, VALUE = "reserved_is_the_sum_of_open_reservations", "value_is_average_times_on_hand"
 ONCE, FACTS = "one_movement_per_level_and_command", "postings_count_their_facts"
-DENSE = "positions_are_dense"
+DENSE, ORDER = "positions_are_dense", "positions_follow_each_level"
+PLACES = "movements_are_of_their_level"
 LEVEL, MOVEMENT = "UPDATE inventory_levels SET", "UPDATE stock_movements SET"
 # Constants only: nothing of a request is in these statements.
 #: Damage to the first level (%L) or its third movement (%M), and the checks that must see it.
@@ -144,7 +145,7 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
         f"{MOVEMENT} value_after = value_after - 1 WHERE id = %M",
         {CHAIN},
     ),
-    "a movement's number": (f"{MOVEMENT} sequence = 99 WHERE id = %M", {SUM, CHAIN}),
+    "a movement's number": (f"{MOVEMENT} sequence = 99 WHERE id = %M", {SUM, CHAIN, ORDER}),
     "a movement's operation": (
         (
             f"{MOVEMENT} operation_id = (SELECT operation_id FROM stock_movements"  # noqa: S608  # Constants only.
@@ -154,7 +155,14 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
     ),
     "a movement's posting": (
         f"{MOVEMENT} posting_id = (SELECT min(id) FROM postings), ordinal = 77 WHERE id = %M",  # noqa: S608  # Constants only.
-        {FACTS},
+        {FACTS, ORDER},
+    ),
+    "a movement of another variant": (
+        (
+            f"{MOVEMENT} variant_id = (SELECT v.id FROM variants v"  # noqa: S608  # Constants only.
+            " WHERE v.id <> stock_movements.variant_id LIMIT 1) WHERE id = %M"
+        ),
+        {PLACES},
     ),
     "a deleted reservation": ("DELETE FROM reservations WHERE level_id = %L", {HELD}),
     "an altered reservation": (
