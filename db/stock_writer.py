@@ -21,13 +21,15 @@ from psycopg import Connection
 from uuid_utils.compat import uuid7
 
 from db.stock import ROUNDS_MAX, Ledger, Outcome, StockCommand, retryable
-from domain.errors import Busy, StockwrightError, Unavailable
+from domain.errors import Busy, InvalidInput, StockwrightError, Unavailable
 from domain.stock import NewId, check
 
 logger = logging.getLogger(__name__)
 
 #: How long a command is resent while the database does not answer.
 RESEND_FOR_SECONDS = 30.0
+#: Lines in one batch; a command that has more makes a batch of its own.
+_LINES_MAX = 5_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 
@@ -87,6 +89,8 @@ class StockWriter:
         away: then the outcome is unknown and the same command with the same key may be sent again.
         """
         check(command.action)
+        if command.origin.occurred_at.tzinfo is None:
+            raise InvalidInput.field("/occurred_at", "no_zone", "A time needs its zone.")
         future: Future[Outcome] = Future()
         waiting = _Waiting(command, future, time.monotonic() + self._resend_for)
         with self._wake:
@@ -129,9 +133,18 @@ class StockWriter:
         self._drop_connection()
 
     def _take(self) -> tuple[UUID, list[_Waiting]]:
-        """The next tenant's commands, at most one batch; the tenant then goes to the end."""
+        """The next tenant's commands, at most one batch; the tenant then goes to the end.
+
+        A batch is bounded in lines as well, so that its transaction stays far from its timeout.
+        """
         tenant, queue = self._queues.popitem(last=False)
-        batch = [queue.popleft() for _ in range(min(len(queue), self._batch_max))]
+        batch: list[_Waiting] = []
+        lines = 0
+        while queue and len(batch) < self._batch_max:
+            lines += _lines(queue[0].command)
+            if batch and lines > _LINES_MAX:
+                break
+            batch.append(queue.popleft())
         self._size -= len(batch)
         if queue:
             self._queues[tenant] = queue
@@ -188,9 +201,7 @@ class StockWriter:
         """Find the poisonous command; whatever raises in one must not take its neighbours along."""
         if len(batch) == 1:
             logger.error("A stock command failed: %s", error, exc_info=error)
-            if retryable(error):
-                error = Unavailable("The command met too many others.", retry_after=1)
-            _fail(batch, error)
+            _fail(batch, _told(error))
             return
         self.stats.halved += 1
         middle = len(batch) // 2
@@ -236,15 +247,28 @@ class StockWriter:
             conn.close()
 
 
+def _lines(command: StockCommand) -> int:
+    return len(getattr(command.action, "lines", None) or ())
+
+
+def _told(error: Exception) -> Exception:
+    """What the caller of a command that stands alone is told."""
+    if retryable(error):
+        return Unavailable("The command met too many others.", retry_after=1)
+    if isinstance(error, psycopg.DataError | UnicodeEncodeError):
+        return InvalidInput("The command holds a value that cannot be stored.")
+    return error
+
+
 def _lost(error: Exception) -> bool:
     """Whether the connection broke or the server went away, so that the outcome is unknown."""
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-    # Class 08 is a connection, 57P the operator's shutdown, 53 a lack of resources, 25P04 a
-    # transaction that took too long: each may pass.
-    return error.sqlstate[:2] in ("08", "53", "58") or error.sqlstate.startswith(("57P", "25P0"))
+    # Class 08 is a connection, 57P the operator's shutdown, 53 a lack of resources, 25 a server
+    # that became read-only or a transaction that took too long: each may pass.
+    return error.sqlstate[:2] in ("08", "25", "53", "58") or error.sqlstate.startswith("57P")
 
 
 def _fail(batch: list[_Waiting], error: BaseException) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any, cast
 
 import pytest
@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from db.stock import Outcome, StockCommand
 from db.stock_writer import StockWriter
+from domain.errors import InvalidInput
 from domain.stock import Action, Deduct, Kind, Receive, Release, Reserve
 from tests.conftest import Database
 from tests.support import (
@@ -114,7 +115,6 @@ def _poisons(items: Items) -> dict[str, StockCommand]:
             Receive((items.line(1)._replace(level=items.key(lot="a\0")),)),
         ),
         "no date": command(good, business_date=never),
-        "no time": command(good, occurred_at=never),
         "key too long": command(good, key=key),
         "no key": command(good, key=""),
         "unknown source": command(good, source="somewhere"),
@@ -162,6 +162,24 @@ def test_a_poisonous_command_fails_alone(
     assert [state[items.key(variant)].available for variant in range(5)] == [7, 6, 6, 6, 6]
     assert held(engine, items.tenant) == {}
     balanced(items)
+
+
+def test_a_time_without_its_zone_is_refused_before_it_waits(
+    database: Database, items: Items
+) -> None:
+    with writers(database.conninfo(), 1) as (writer,):
+        naive = command(Receive((items.line(1),)), occurred_at=datetime(2026, 1, 1))  # noqa: DTZ001  # The fault.
+        with pytest.raises(InvalidInput):
+            writer.submit(items.tenant, naive)
+
+
+def test_a_value_that_cannot_be_stored_is_the_caller_s_fault(
+    database: Database, items: Items
+) -> None:
+    with writers(database.conninfo(), 1) as (writer,):
+        future = writer.submit(items.tenant, command(Receive((items.line(1),)), reason="a\0b"))
+        with pytest.raises(InvalidInput):
+            future.result(PATIENCE_SECONDS)
 
 
 def test_several_poisonous_commands_fail_and_all_others_succeed(
