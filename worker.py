@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
 
@@ -83,7 +84,11 @@ def main() -> None:
     """``python -m worker``."""
     settings = Settings()
     configure_logging(settings)
-    asyncio.run(serve(settings))
+    try:
+        asyncio.run(serve(settings))
+    except RuntimeError as error:
+        # The SDK raises this when nobody listens where Temporal should be.
+        sys.exit(f"The worker cannot start: {error}. Is Temporal running? Try `stockwright up`.")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from api.auth import Needs
+from api.examples import add_examples
 from api.problems import PROBLEM_JSON, Problem, ProblemField
 from api.routing import Route
 
@@ -91,6 +92,7 @@ def _refined(schema: dict[str, Any], needs: dict[tuple[str, str], Needs | None])
             operation["x-permission"] = needed.permission.value
         _mark_required(method, operation)
         _add_problems(method, path, operation)
+        add_examples(schema, operation)
     return schema
 
 

@@ -15,12 +15,16 @@ from domain.orders import (
     OrderState,
     Parcel,
     Pay,
+    Payload,
     PaymentStatus,
     Pick,
     Receipt,
+    RecordOrder,
+    ReleaseStock,
     Resolve,
     Ship,
     ShipLine,
+    ShipStock,
     Waiting,
 )
 
@@ -256,6 +260,19 @@ def actions(state: OrderState) -> tuple[str, ...]:
             continue
         allowed.append(name)
     return tuple(allowed)
+
+
+def summary(step: Payload) -> str:
+    """A step in a few words, for the Temporal UI."""
+    match step:
+        case ShipStock():
+            return f"{sum(step.lines.values())} units leave"
+        case ReleaseStock():
+            return f"release: {step.reason}" if step.reason else "release"
+        case RecordOrder():
+            return ", ".join(fact.kind for fact in step.facts) or step.fulfilment.value
+        case _:
+            return ""
 
 
 def describe(state: OrderState, now_waiting: Waiting | None) -> str:

@@ -6,6 +6,7 @@ Tests share the database of their process and keep apart by tenants, which row s
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from tests.stack.stack_helpers import free_ports
 _DATA, _PORTS = "STOCKWRIGHT_TEST_DATA_DIR", "STOCKWRIGHT_TEST_PORTS"
 _TEMPLATE = "stockwright_template"
 #: The folder of the stack that this process started, and so destroys.
+_STATUS = pytest.StashKey[int]()
 _STARTED = pytest.StashKey[Path]()
 
 
@@ -65,12 +67,23 @@ def pytest_configure(config: pytest.Config) -> None:
     install(where.admin_url, where.passwords, _TEMPLATE)
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     folder = config.stash.get(_STARTED, None)
-    if folder is not None:
-        del os.environ[_DATA]
-        stack.destroy(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    if folder is None:
+        return
+    del os.environ[_DATA]
+    stack.destroy(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    # The Temporal SDK can abort Python's shutdown after everything has passed (exit code 134, its
+    # issue 300), so the run ends here with the status that the tests gave it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(config.stash.get(_STATUS, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -126,3 +127,19 @@ def test_the_schema_is_served_without_a_key(client: TestClient, schema: dict[str
 )
 def test_nothing_else_is_served(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+def test_every_answer_has_an_example_that_fits_its_schema(app: FastAPI) -> None:
+    schema = app.openapi()
+    checked = 0
+    for method, path, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            for kind, content in response.get("content", {}).items():
+                if not status.startswith("2") or kind != "application/json":
+                    continue
+                resolver = {"components": schema["components"], **content["schema"]}
+                fits = jsonschema_rs.validator_for(resolver)
+                problems = [error.message for error in fits.iter_errors(content["example"])]
+                assert problems == [], (method, path)
+                checked += 1
+    assert checked > 40
