@@ -55,11 +55,13 @@ SELECT id, level_id, owner, line, quantity, open, expires_at, operation_id FROM 
  WHERE tenant_id = %s AND owner = ANY(%s::text[]) AND open > 0 ORDER BY id
 """
 
+# OFFSET 0 keeps the planner from turning the look-ups round into a scan of all keys.
 OPERATIONS = """
 SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer, o.id
   FROM unnest(%s::text[], %s::text[]) AS k (source, key)
-  JOIN operations o ON o.source = k.source AND o.key = k.key
- WHERE o.tenant_id = %s
+ CROSS JOIN LATERAL (
+     SELECT * FROM operations
+      WHERE tenant_id = %s AND source = k.source AND key = k.key OFFSET 0) o
 """
 
 # One statement writes the whole batch: posting, movements, levels, operations, holds, wake-up.

@@ -26,8 +26,16 @@ from domain.stock import NewId, check
 
 logger = logging.getLogger(__name__)
 
+#: The writer's statements are few, large, and look up every row by its key. So each is planned
+#: once, and never as a scan: a plan made for a small table would scan it while it grows.
+SESSION_OPTIONS = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+    " -c enable_hashjoin=off -c enable_mergejoin=off"
+)
 #: How long a command is resent while the database does not answer.
 RESEND_FOR_SECONDS = 30.0
+#: Batches after which cached plans are made anew.
+_PLANS_KEPT = 4096
 #: Lines in one batch; a command that has more makes a batch of its own.
 _LINES_MAX = 5_000
 _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
@@ -185,6 +193,8 @@ class StockWriter:
             try:
                 # One pipeline, so that the whole batch is two round trips: read, then write.
                 with conn.pipeline():
+                    if self._plans_are_old():
+                        conn.execute("DISCARD PLANS")
                     conn.execute("BEGIN")
                     outcomes = self._ledger.apply(conn, tenant, commands)
                     conn.execute("COMMIT")
@@ -196,6 +206,11 @@ class StockWriter:
             else:
                 return outcomes
         raise AssertionError("The loop above returns or raises.")
+
+    def _plans_are_old(self) -> bool:
+        """Plan anew after 1, 2, 4, … 4096 batches and then every 4096: the tables have grown."""
+        batches = self.stats.batches
+        return batches % _PLANS_KEPT == 0 or (batches < _PLANS_KEPT and batches.bit_count() == 1)
 
     def _halve(self, tenant: UUID, batch: list[_Waiting], error: Exception) -> None:
         """Find the poisonous command; whatever raises in one must not take its neighbours along."""
@@ -235,8 +250,7 @@ class StockWriter:
                 autocommit=True,
                 connect_timeout=5,
                 application_name="stock-writer",
-                # The statements are few and large: plan each once, not for every batch.
-                options="-c plan_cache_mode=force_generic_plan",
+                options=SESSION_OPTIONS,
                 prepare_threshold=0,
             )
         return self._conn
