@@ -100,14 +100,14 @@ def in_utc(value: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        ValueError: the instant has no zone, or lies outside the years 1 to 9999.
+        ValueError: the instant has no zone, or lies outside the years 1901 to 2998, in which every
+            zone of every tenant has a calendar day for it.
     """
     if value.tzinfo is None:
         raise ValueError("a time needs its zone, such as 2026-11-21T09:00:00Z")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a time lies between the years 1 and 9999") from None
+    if not 1900 < value.year < 2999:
+        raise ValueError("a time lies between the years 1901 and 2998")
+    return value.astimezone(UTC)
 
 
 def _metadata(value: dict[str, str]) -> dict[str, str]:
