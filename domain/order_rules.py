@@ -44,7 +44,7 @@ def refuse(state: OrderState, command: Command) -> None:
             f"Order {state.order.number} is {state.fulfilment}.",
             details={"fulfilment": state.fulfilment.value},
         )
-    if state.attention is not None and not isinstance(command, Resolve | Cancel):
+    if state.attention is not None and not isinstance(command, Resolve):
         raise Conflict(state.attention, code="needs_attention")
     match command:
         case Pay():
@@ -246,7 +246,7 @@ _PROBES: dict[str, Command] = {
 def actions(state: OrderState) -> tuple[str, ...]:
     """The commands that the state allows now, by the same rules that refuse the others."""
     if state.attention is not None and not state.ended:
-        return ("resolve", "cancel") if state.fulfilment in _HOLDING else ("resolve",)
+        return ("resolve",)
     allowed = []
     for name, probe in _PROBES.items():
         fitting = (

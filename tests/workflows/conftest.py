@@ -37,10 +37,9 @@ def own_settings(settings: Settings) -> Settings:
 
 @asynccontextmanager
 async def running_worker(
-    temporal: Client, engine: Engine, writer: StockWriter, task_queue: str
+    temporal: Client, activities: OrderActivities, task_queue: str
 ) -> AsyncIterator[None]:
     """One worker with everything while the block runs."""
-    activities = OrderActivities(engine, writer)
     with ThreadPoolExecutor(8) as executor:
         async with build(temporal, activities, executor, activities_max=8, task_queue=task_queue):
             yield
@@ -51,7 +50,8 @@ async def worker(
     temporal: Client, engine: Engine, writer: StockWriter, own_settings: Settings
 ) -> AsyncIterator[None]:
     """A worker on the queue that the test's API uses."""
-    async with running_worker(temporal, engine, writer, own_settings.task_queue):
+    activities = OrderActivities(engine, writer)
+    async with running_worker(temporal, activities, own_settings.task_queue):
         yield
 
 

@@ -5,6 +5,7 @@ import asyncio
 from sqlalchemy import Engine, text
 from temporalio.client import Client, WorkflowExecutionStatus
 
+from activities.orders import OrderActivities
 from db.audit import audit
 from db.engine import transaction
 from db.stock_writer import StockWriter
@@ -129,7 +130,8 @@ async def test_without_a_worker_the_order_is_accepted_and_settles_later(
     assert accepted.status_code == 202
     place = accepted.headers["Location"]
     assert (await shop.http.get(place)).status_code == 404
-    async with running_worker(temporal, engine, writer, own_settings.task_queue):
+    activities = OrderActivities(engine, writer)
+    async with running_worker(temporal, activities, own_settings.task_queue):
         for _ in range(100):
             found = await shop.http.get(place)
             if found.status_code == 200:
