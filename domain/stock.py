@@ -15,7 +15,8 @@ from domain.errors import InvalidInput
 
 #: The largest quantity anywhere: beyond it a JSON reader may lose units.
 MAX_QUANTITY = 2**53
-MAX_LINES = 1000
+#: Lines of one command: as many as an order may have.
+MAX_LINES = 2000
 MAX_COST = Decimal(10) ** 14
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)

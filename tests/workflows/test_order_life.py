@@ -43,3 +43,19 @@ async def test_an_order_is_reserved_paid_picked_shipped_in_parts_delivered_and_c
         "order.closed",
     ]
     assert audit(maint_engine, shop.tenant.id) == []
+
+
+async def test_an_order_longer_than_any_invoice_we_have_seen(
+    shop: Shop, worker: None, maint_engine: Engine
+) -> None:
+    await shop.receive("A", 5000)
+    body = shop.order_body({}, payment_required=False)
+    body["lines"] = [{"variant_id": shop.variants["A"], "quantity": 1 + n % 3} for n in range(2000)]
+    order = await shop.post("/v1/orders", body)
+    assert len(order["lines"]) == 2000
+    assert (await shop.level("A"))["reserved"] == sum(1 + n % 3 for n in range(2000))
+    await shop.tell(order, "pick")
+    shipped = await shop.tell(order, "ship")
+    assert shipped["fulfilment"] == "shipped"
+    assert (await shop.level("A"))["reserved"] == 0
+    assert audit(maint_engine, shop.tenant.id) == []
