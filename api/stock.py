@@ -29,16 +29,22 @@ from domain.stock import (
     Accepted,
     Action,
     Adjust,
+    Bucket,
     Deduct,
     Kind,
     LevelKey,
     Line,
+    Move,
     Origin,
     Receive,
     Refused,
     Release,
     Reserve,
+    SetLine,
+    SetTo,
     Ship,
+    Transfer,
+    TransferLine,
 )
 from domain.times import business_date
 from domain.values import (
@@ -50,6 +56,7 @@ from domain.values import (
     Name,
     Quantity,
     SignedQuantity,
+    WholeNumber,
     example,
 )
 from workflows.reservations import ReservationWorkflow
@@ -69,7 +76,16 @@ _LINE = {
     "warehouse_id": "01980000-0000-7000-8000-000000000001",
     "variant_id": "01980000-0000-7000-8000-000000000002",
 }
-_LINE_FIELDS = ("warehouse_id", "variant_id", "lot", "quantity", "unit_cost")
+_LINE_FIELDS = (
+    "warehouse_id",
+    "to_warehouse_id",
+    "variant_id",
+    "lot",
+    "quantity",
+    "expected_quantity",
+    "unit_cost",
+)
+_MOVES = {"available": Kind.RESTOCK, "damaged": Kind.DAMAGE, "quarantine": Kind.QUARANTINE}
 _OWNER = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 
 
@@ -161,6 +177,64 @@ class AdjustStock(StockBody):
     lines: list[AdjustmentLine] = Lines
 
 
+class SetStockLine(Place):
+    """What is available shall be ``quantity``."""
+
+    quantity: WholeNumber
+    expected_quantity: WholeNumber | None = Field(
+        description="What the sender saw; when it has changed, nothing is set. Null sets anyway."
+    )
+
+
+class SetStock(StockBody):
+    """Compare and set: what is available becomes a given quantity."""
+
+    model_config = example(
+        {"reason": "counted", "lines": [_LINE | {"quantity": 12, "expected_quantity": 10}]}
+    )
+
+    reason: Name
+    lines: list[SetStockLine] = Lines
+
+
+class MoveStock(StockBody):
+    """Units change their bucket within a level, with a reason."""
+
+    model_config = example(
+        {
+            "source": "available",
+            "target": "damaged",
+            "reason": "dropped",
+            "lines": [_LINE | {"quantity": 1}],
+        }
+    )
+
+    source: Literal["available", "damaged", "quarantine"]
+    target: Literal["available", "damaged", "quarantine"]
+    reason: Name
+    lines: list[StockLine] = Lines
+
+
+class TransferStockLine(StockLine):
+    """Units of one variant that go to another warehouse."""
+
+    to_warehouse_id: UUID
+
+
+class TransferStock(StockBody):
+    """Goods change their warehouse at once; what needs a transit is a process of its own."""
+
+    model_config = example(
+        {
+            "lines": [
+                _LINE | {"quantity": 50, "to_warehouse_id": "01980000-0000-7000-8000-000000000004"}
+            ]
+        }
+    )
+
+    lines: list[TransferStockLine] = Lines
+
+
 class ReserveStock(StockBody):
     """Units are held for an owner until a time; then they are freed by themselves."""
 
@@ -229,6 +303,44 @@ async def adjust_stock(
 ) -> Response:
     """Correct what is available by a signed quantity, with a reason."""
     return await _post(services, actor, command, Adjust(_lines(body.lines)), body)
+
+
+@router.post("/set")
+async def set_stock(
+    body: SetStock, actor: Adjuster, services: TheServices, command: KeyedCommand
+) -> Response:
+    """Set what is available, if it still is what was expected; the difference is a movement."""
+    lines = tuple(
+        SetLine(line.level(), line.quantity, line.expected_quantity, n)
+        for n, line in enumerate(body.lines, start=1)
+    )
+    return await _post(services, actor, command, SetTo(lines), body)
+
+
+@router.post("/move")
+async def move_stock(
+    body: MoveStock, actor: Adjuster, services: TheServices, command: KeyedCommand
+) -> Response:
+    """Move units between buckets: damage, quarantine, back to the shelf."""
+    action = Move(_lines(body.lines), Bucket(body.source), Bucket(body.target), _MOVES[body.target])
+    return await _post(services, actor, command, action, body)
+
+
+@router.post("/transfer")
+async def transfer_stock(
+    body: TransferStock, actor: Adjuster, services: TheServices, command: KeyedCommand
+) -> Response:
+    """Transfer goods to another warehouse at once: two movements, the value goes along."""
+    lines = tuple(
+        TransferLine(
+            line.level(),
+            LevelKey(line.to_warehouse_id, line.variant_id, line.lot),
+            line.quantity,
+            n,
+        )
+        for n, line in enumerate(body.lines, start=1)
+    )
+    return await _post(services, actor, command, Transfer(lines), body)
 
 
 @router.post("/reserve")

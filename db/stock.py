@@ -27,18 +27,17 @@ from domain.stock import (
     Action,
     Adjust,
     Change,
-    Deduct,
     Hold,
     Level,
     LevelKey,
-    Move,
     NewId,
     Origin,
     Receive,
     Refused,
     Release,
-    Reserve,
+    SetTo,
     Ship,
+    Transfer,
     View,
 )
 from domain.stock_rules import decide
@@ -308,15 +307,20 @@ def _narrowed(
 
 
 def _keys(action: Action) -> Iterable[LevelKey]:
-    if isinstance(action, Receive | Deduct | Adjust | Move | Reserve):
-        return (line.level for line in action.lines)
-    return ()
+    if isinstance(action, Release | Ship):
+        return ()
+    keys = [line.level for line in action.lines]
+    if isinstance(action, Transfer):
+        keys += [line.target for line in action.lines]
+    return keys
 
 
 def _inbound(action: Action) -> Iterable[LevelKey]:
     """Levels that come to be when goods are brought in; a reserve never creates one."""
-    if isinstance(action, Receive | Adjust):
+    if isinstance(action, Receive | Adjust | SetTo):
         return (line.level for line in action.lines if line.quantity > 0)
+    if isinstance(action, Transfer):
+        return (line.target for line in action.lines)
     return ()
 
 

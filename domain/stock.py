@@ -48,6 +48,8 @@ class Kind(StrEnum):
     DAMAGE = "damage"
     QUARANTINE = "quarantine"
     RESTOCK = "restock"
+    TRANSFER_OUT = "transfer_out"
+    TRANSFER_IN = "transfer_in"
 
 
 class LevelKey(NamedTuple):
@@ -137,6 +139,38 @@ class Move:
     kind: Kind
 
 
+class SetLine(NamedTuple):
+    """What is available shall be ``quantity``; ``expected`` is what the sender saw, or None."""
+
+    level: LevelKey
+    quantity: int
+    expected: int | None
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SetTo:
+    """Compare and set: refused when what was expected has changed; valued like an adjustment."""
+
+    lines: tuple[SetLine, ...]
+
+
+class TransferLine(NamedTuple):
+    """Units that go from one warehouse to another at once."""
+
+    level: LevelKey
+    target: LevelKey
+    quantity: int
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Goods change their warehouse in one step and take their value along."""
+
+    lines: tuple[TransferLine, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """Available units become held for an owner: all lines or none."""
@@ -170,7 +204,7 @@ class Ship:
 #: The refusal for what does not exist; its answer is not stored, as it may come to exist.
 UNKNOWN_ITEM = "unknown_item"
 NewId = Callable[[], UUID]
-Action = Receive | Deduct | Adjust | Move | Reserve | Release | Ship
+Action = Receive | Deduct | Adjust | Move | SetTo | Transfer | Reserve | Release | Ship
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,20 +290,37 @@ def check(action: Action) -> None:
         if not 1 <= len(rows) <= MAX_LINES:
             raise InvalidInput.field("/lines", "length", f"1 to {MAX_LINES} lines are allowed.")
         for n, line in enumerate(action.lines):
-            cost = line.unit_cost
+            cost = getattr(line, "unit_cost", None)
             if cost is not None and (
                 not cost.is_finite() or not ZERO <= cost < MAX_COST or cost != cost.quantize(MICRO)
             ):
                 raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
     if isinstance(action, Move):
         _check_move(action)
-    signed = isinstance(action, Adjust)
+    if isinstance(action, SetTo | Transfer):
+        _check_levels(action)
+    signed, least = isinstance(action, Adjust), 0 if isinstance(action, SetTo) else 1
     for n, quantity in enumerate(rows):
         size = abs(quantity) if signed else quantity
-        if not 1 <= size <= MAX_QUANTITY:
+        if not least <= size <= MAX_QUANTITY:
             raise InvalidInput.field(
-                f"/lines/{n}/quantity", "quantity", f"The quantity must be 1 to {MAX_QUANTITY}."
+                f"/lines/{n}/quantity", "quantity", f"It must be {least} to {MAX_QUANTITY}."
             )
+
+
+def _check_levels(action: SetTo | Transfer) -> None:
+    """A level is set once; a transfer changes the warehouse only, and no level both ways."""
+    if isinstance(action, SetTo):
+        if len({line.level for line in action.lines}) < len(action.lines):
+            raise InvalidInput.field("/lines", "level_twice", "A level can be set only once.")
+        return
+    for n, line in enumerate(action.lines):
+        if line.level[1:] != line.target[1:] or line.level == line.target:
+            raise InvalidInput.field(
+                f"/lines/{n}", "transfer", "A transfer goes to another warehouse."
+            )
+    if {line.level for line in action.lines} & {line.target for line in action.lines}:
+        raise InvalidInput.field("/lines", "both_ways", "A level cannot give and take at once.")
 
 
 def _check_move(action: Move) -> None:

@@ -35,7 +35,9 @@ from domain.stock import (
     Refused,
     Release,
     Reserve,
+    SetTo,
     Ship,
+    Transfer,
     View,
 )
 
@@ -61,21 +63,27 @@ def decide(view: View, action: Action, new_id: NewId) -> Accepted | Refused:
     ``new_id`` gives ids for new holds. Lines of one level are summed before any check, so that
     two lines of one variant can never take more than there is.
     """
+    decided: Accepted | Refused
     match action:
         case Reserve():
-            return _reserve(view, action, new_id)
+            decided = _reserve(view, action, new_id)
         case Ship():
-            return _from_holds(view, action.owner, action.lines, Kind.SHIP)
+            decided = _from_holds(view, action.owner, action.lines, Kind.SHIP)
         case Release():
-            return _from_holds(view, action.owner, action.lines, Kind.RELEASE)
+            decided = _from_holds(view, action.owner, action.lines, Kind.RELEASE)
         case Receive():
-            return _receive(view, action)
+            decided = _receive(view, action)
         case Deduct():
-            return _deduct(view, action)
+            decided = _deduct(view, action)
         case Adjust():
-            return _adjust(view, action)
+            decided = _adjust(view, action)
         case Move():
-            return _move(view, action)
+            decided = _move(view, action)
+        case SetTo():
+            decided = _set_to(view, action)
+        case Transfer():
+            decided = _transfer(view, action)
+    return decided
 
 
 def _summed(lines: Iterable[Line]) -> dict[LevelKey, int]:
@@ -228,6 +236,51 @@ def _move(view: View, action: Move) -> Accepted | Refused:
     return _apply(action.kind, steps)
 
 
+def _set_to(view: View, action: SetTo) -> Accepted | Refused:
+    """The difference is posted as an adjustment, unless what was expected is no longer there."""
+    stale, lines = [], []
+    for line in action.lines:
+        level = view.levels.get(line.level)
+        current = level.available if level is not None else 0
+        if line.expected is not None and line.expected != current:
+            stale.append({"line": line.line, "expected": line.expected, "current": current})
+        elif line.quantity != current:
+            lines.append(Line(line.level, line.quantity - current, line.line))
+    refusal = _unknown(view, (line.level for line in action.lines))
+    if stale and refusal is None:
+        refusal = Refused("stale_quantity", "The quantity was changed meanwhile.", {"lines": stale})
+    return refusal or _adjust(view, Adjust(tuple(lines)))
+
+
+def _transfer(view: View, action: Transfer) -> Accepted | Refused:
+    """Out of the sources at average cost, into the targets at exactly that value."""
+    lines = [Line(line.level, line.quantity, line.line) for line in action.lines]
+    sums = _summed(lines)
+    into = _summed(Line(line.target, line.quantity) for line in action.lines)
+    refusal = (
+        _unknown(view, [*sums, *into])
+        or _blocked(view, into)
+        or _short(view, lines, sums, "available")
+    )
+    if refusal:
+        return refusal
+    arriving = [_Step(view.levels[key], available=units) for key, units in into.items()]
+    refusal = _over_limit(arriving)
+    if refusal:
+        return refusal
+    out = [_change(Kind.TRANSFER_OUT, _Step(view.levels[k], available=-q)) for k, q in sums.items()]
+    left = {change.level: (-change.available, -change.value) for change in out}
+    values: dict[LevelKey, Decimal] = {}
+    for line in action.lines:
+        # The last units of a source take what is left of its value, so that no millionth is lost.
+        units, value = left[line.level]
+        part = value_of(_CTX.divide(value, Decimal(units)), line.quantity)
+        left[line.level] = (units - line.quantity, _CTX.subtract(value, part))
+        values[line.target] = _CTX.add(values.get(line.target, ZERO), part)
+    steps = [step._replace(inbound=values[step.level.key]) for step in arriving]
+    return Accepted(changes=out + [_change(Kind.TRANSFER_IN, step) for step in steps])
+
+
 def _blocked(view: View, keys: Iterable[LevelKey]) -> Refused | None:
     """Refuse what a disabled variant or a closed warehouse may not do any more."""
     for key in keys:
@@ -281,6 +334,10 @@ def _short(
 
 def _apply(kind: Kind, steps: Sequence[_Step]) -> Accepted | Refused:
     """Check every step against the limits, then change all levels."""
+    return _over_limit(steps) or Accepted(changes=[_change(kind, step) for step in steps])
+
+
+def _over_limit(steps: Sequence[_Step]) -> Refused | None:
     for step in steps:
         level = step.level
         rise = step.available + step.reserved + step.damaged + step.quarantine
@@ -290,7 +347,7 @@ def _apply(kind: Kind, steps: Sequence[_Step]) -> Accepted | Refused:
                 f"A level holds at most {MAX_QUANTITY} units.",
                 {"variant_id": str(level.key.variant_id), "limit": MAX_QUANTITY},
             )
-    return Accepted(changes=[_change(kind, step) for step in steps])
+    return None
 
 
 def _change(kind: Kind, step: _Step) -> Change:
