@@ -100,13 +100,13 @@ def in_utc(value: datetime) -> datetime:
     """The same instant in UTC.
 
     Raises:
-        ValueError: the instant has no zone, or lies outside the years 1901 to 2998, in which every
+        ValueError: the instant has no zone, or lies outside the years 1901 to 8999, in which every
             zone of every tenant has a calendar day for it.
     """
     if value.tzinfo is None:
         raise ValueError("a time needs its zone, such as 2026-11-21T09:00:00Z")
-    if not 1900 < value.year < 2999:
-        raise ValueError("a time lies between the years 1901 and 2998")
+    if not 1900 < value.year < 9000:
+        raise ValueError("a time lies between the years 1901 and 8999")
     return value.astimezone(UTC)
 
 
