@@ -15,6 +15,7 @@ class Services:
 
     settings: Settings
     engine: Engine
+    maint_engine: Engine | None = None
     temporal: Any | None = None
     writer: Any | None = None
 
