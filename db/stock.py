@@ -142,15 +142,16 @@ class Ledger:
         """
         conn.execute(sql.SET_TENANT, (str(tenant),))
         ids, unknown = self._resolve(conn, tenant, commands)
-        # A reserve adds holds and needs none; only what uses holds has them read.
+        # A reserve adds holds and needs none; only what uses holds has them read. Each statement
+        # sees what was committed before it, so the keys are read before the holds: whoever finds
+        # the key of a reserve finds its holds too, and whoever misses it meets it when it buries.
         owners = [c.action.owner for c in commands if isinstance(c.action, Release | Ship)]
         if owners:
             locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
-            held = conn.execute(sql.HOLDS, (tenant, owners))
         else:
             locked = conn.execute(sql.LOCK, (tenant, ids))
-            held = None
         known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
+        held = conn.execute(sql.HOLDS, (tenant, owners)) if owners else None
         levels = {level.id: level for level in map(_level, locked.fetchall())}
         self._forget_missing(ids, levels)
         view = View({level.key: level for level in levels.values()}, {}, unknown)

@@ -278,15 +278,19 @@ def test_postgresql_and_the_rules_agree_on_random_batches(
         (Machine,),
         {"engine": engine, "maint": maint_engine, "conninfo": database.conninfo()},
     )
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=22,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    # How long a run is, chance decides: some more, until enough has happened.
+    for _ in range(6):
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=12,
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if DONE["commands"] >= 1000 and min(DONE["mixed"], DONE["repeats"]) >= 50:
+            break
     assert DONE["commands"] >= 1000, DONE
     assert DONE["mixed"] >= 50, DONE
     assert min(DONE["Accepted"], DONE["Refused"]) >= 100, DONE

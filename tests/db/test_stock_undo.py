@@ -1,10 +1,14 @@
 """The undo of a reserve: it frees exactly what the reserve held, before, after and during it."""
 
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+from psycopg import Connection
 from sqlalchemy import Engine
+from uuid_utils.compat import uuid7
 
-from db.stock import Outcome, StockCommand
+from db.stock import Ledger, Outcome, StockCommand, retryable
 from db.stock_writer import StockWriter
 from domain.stock import Release, Reserve
 from tests.conftest import Database
@@ -149,4 +153,48 @@ def test_racing_do_and_undo_never_leave_anything_held(
             assert held(engine, items.tenant) == {}
     assert levels(engine, items.tenant)[items.key()].available == 100
     assert min(won.values()) > 0, won
+    balanced(items)
+
+
+class Meddled(Connection[Any]):
+    """A connection that lets somebody in just before its ``left``-th statement from now."""
+
+    left = 1_000
+    meddle: Callable[[], None]
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        if self.left == 0:
+            self.meddle()
+        self.left -= 1
+        return super().execute(*args, **kwargs)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_reserve_that_commits_between_two_statements_of_its_undo_leaves_nothing_held(
+    database: Database,
+    engine: Engine,
+    items: Items,
+    writer: StockWriter,
+    balanced: Balanced,
+    at: int,
+) -> None:
+    """Each statement sees another moment; whichever of them the reserve slips between."""
+    stock(writer, items)
+
+    def meddle() -> None:
+        assert code(send(writer, items, do(items, "order-1", 3, 4))) is None
+
+    with Meddled.connect(database.conninfo(), autocommit=True) as conn:
+        ledger = Ledger(uuid7)
+        conn.left, conn.meddle = at, meddle
+        for attempt in range(2):
+            try:
+                with conn.transaction():
+                    ledger.apply(conn, items.tenant, [undo("order-1")])
+                break
+            except Exception as error:
+                assert retryable(error) and attempt == 0, error
+        assert conn.left < 0
+    assert held(engine, items.tenant) == {}
+    assert levels(engine, items.tenant)[items.key()].available == 100
     balanced(items)
