@@ -23,7 +23,6 @@ async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; requests in flight are answered first."""
     where = addresses(settings)
     engine = make_engine(where.app)
-    maint_engine = make_engine(where.maint, pool_size=2)
     writer = StockWriter(
         conninfo(where.app),
         batch_max=settings.writer_batch_max,
@@ -38,9 +37,8 @@ async def serve(settings: Settings) -> None:
         yield
         await run_in_threadpool(writer.close)
         engine.dispose()
-        maint_engine.dispose()
 
-    app = create_app(Services(settings, engine, maint_engine, temporal, writer), lifespan=lifespan)
+    app = create_app(Services(settings, engine, temporal, writer), lifespan=lifespan)
     config = uvicorn.Config(
         app,
         host=settings.api_host,

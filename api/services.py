@@ -15,7 +15,6 @@ class Services:
 
     settings: Settings
     engine: Engine
-    maint_engine: Engine | None = None
     temporal: Any | None = None
     writer: Any | None = None
 

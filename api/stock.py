@@ -40,8 +40,8 @@ from domain.stock import (
     Refused,
     Release,
     Reserve,
+    Set,
     SetLine,
-    SetTo,
     Ship,
     Transfer,
     TransferLine,
@@ -314,7 +314,7 @@ async def set_stock(
         SetLine(line.level(), line.quantity, line.expected_quantity, n)
         for n, line in enumerate(body.lines, start=1)
     )
-    return await _post(services, actor, command, SetTo(lines), body)
+    return await _post(services, actor, command, Set(lines), body)
 
 
 @router.post("/move")

@@ -128,7 +128,7 @@ def claim(
     if operation.state == "claimed" and operation.fingerprint == ABANDONED:
         operation.fingerprint = print_
     if operation.fingerprint != print_:
-        raise _reused(key)
+        raise reused(key)
     if operation.state == "done":
         return Answer(operation.status or 200, operation.answer or b"", replayed=True)
     if row.age < CLAIM_LIFETIME:
@@ -207,13 +207,14 @@ def expire(session: Session, tenant_id: UUID, *, days: int = 30, at_most: int = 
 def _stored(session: Session, source: str, key: str, print_: bytes) -> Answer:
     operation = find(session, source, key)
     if operation is not None and operation.fingerprint != print_:
-        raise _reused(key)
+        raise reused(key)
     if operation is None or operation.state == "claimed":
         raise InFlight("The same request is being worked on.", retry_after=1)
     return Answer(operation.status or 200, operation.answer or b"", replayed=True)
 
 
-def _reused(key: str) -> KeyReused:
+def reused(key: str) -> KeyReused:
+    """The error of a key that came back with another request."""
     return KeyReused(
         f"The key {key[:80]!r} was used before with another request.",
         details={"idempotency_key": key[:80]},

@@ -49,7 +49,8 @@ def record(session: Session, change: RecordOrder) -> int:
         session.execute(
             insert(Payment).values(order_id=change.order_id, **change.receipt.model_dump())
         )
-    known = _facts_known(session, change) if stored is not None else 0
+    repeated = stored is not None and change.placed is not None
+    known = _facts_known(session, change) if repeated else 0
     events.record(session, [fact for fact in _facts(change) if fact.sequence > known])
     return change.version
 

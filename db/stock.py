@@ -19,8 +19,9 @@ from psycopg import Connection, RawCursor
 from pydantic_core import to_json
 
 from db import stock_sql as sql
+from db.operations import reused
 from db.stock_batch import Batch, Operation, OperationKey
-from domain.errors import Conflict, InFlight, KeyReused, StockwrightError
+from domain.errors import Conflict, InFlight, StockwrightError
 from domain.stock import (
     UNKNOWN_ITEM,
     Accepted,
@@ -35,7 +36,7 @@ from domain.stock import (
     Receive,
     Refused,
     Release,
-    SetTo,
+    Set,
     Ship,
     Transfer,
     View,
@@ -278,10 +279,7 @@ def _replay(known: Operation, command: StockCommand) -> Outcome | StockwrightErr
         }
         return Outcome(Conflict.status, to_json(refusal), replayed=True)
     if known.fingerprint != command.fingerprint:
-        return KeyReused(
-            f"The key {key[:80]!r} was used before with another request.",
-            details={"idempotency_key": key[:80]},
-        )
+        return reused(key)
     if known.state == "claimed":
         return InFlight("The same request is being worked on.", retry_after=1)
     return Outcome(known.status or 200, known.answer or b"", replayed=True)
@@ -318,7 +316,7 @@ def _keys(action: Action) -> Iterable[LevelKey]:
 
 def _inbound(action: Action) -> Iterable[LevelKey]:
     """Levels that come to be when goods are brought in; a reserve never creates one."""
-    if isinstance(action, Receive | Adjust | SetTo):
+    if isinstance(action, Receive | Adjust | Set):
         return (line.level for line in action.lines if line.quantity > 0)
     if isinstance(action, Transfer):
         return (line.target for line in action.lines)

@@ -149,7 +149,7 @@ class SetLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SetTo:
+class Set:
     """Compare and set: refused when what was expected has changed; valued like an adjustment."""
 
     lines: tuple[SetLine, ...]
@@ -204,7 +204,7 @@ class Ship:
 #: The refusal for what does not exist; its answer is not stored, as it may come to exist.
 UNKNOWN_ITEM = "unknown_item"
 NewId = Callable[[], UUID]
-Action = Receive | Deduct | Adjust | Move | SetTo | Transfer | Reserve | Release | Ship
+Action = Receive | Deduct | Adjust | Move | Set | Transfer | Reserve | Release | Ship
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +297,9 @@ def check(action: Action) -> None:
                 raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
     if isinstance(action, Move):
         _check_move(action)
-    if isinstance(action, SetTo | Transfer):
+    if isinstance(action, Set | Transfer):
         _check_levels(action)
-    signed, least = isinstance(action, Adjust), 0 if isinstance(action, SetTo) else 1
+    signed, least = isinstance(action, Adjust), 0 if isinstance(action, Set) else 1
     for n, quantity in enumerate(rows):
         size = abs(quantity) if signed else quantity
         if not least <= size <= MAX_QUANTITY:
@@ -308,9 +308,9 @@ def check(action: Action) -> None:
             )
 
 
-def _check_levels(action: SetTo | Transfer) -> None:
+def _check_levels(action: Set | Transfer) -> None:
     """A level is set once; a transfer changes the warehouse only, and no level both ways."""
-    if isinstance(action, SetTo):
+    if isinstance(action, Set):
         if len({line.level for line in action.lines}) < len(action.lines):
             raise InvalidInput.field("/lines", "level_twice", "A level can be set only once.")
         return

@@ -35,7 +35,7 @@ from domain.stock import (
     Refused,
     Release,
     Reserve,
-    SetTo,
+    Set,
     Ship,
     Transfer,
     View,
@@ -79,7 +79,7 @@ def decide(view: View, action: Action, new_id: NewId) -> Accepted | Refused:
             decided = _adjust(view, action)
         case Move():
             decided = _move(view, action)
-        case SetTo():
+        case Set():
             decided = _set_to(view, action)
         case Transfer():
             decided = _transfer(view, action)
@@ -236,7 +236,7 @@ def _move(view: View, action: Move) -> Accepted | Refused:
     return _apply(action.kind, steps)
 
 
-def _set_to(view: View, action: SetTo) -> Accepted | Refused:
+def _set_to(view: View, action: Set) -> Accepted | Refused:
     """The difference is posted as an adjustment, unless what was expected is no longer there."""
     stale, lines = [], []
     for line in action.lines:

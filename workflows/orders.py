@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.errors import application_error
     from activities.orders import OrderActivities
     from domain import order_rules as rules
-    from domain.errors import StockwrightError
+    from domain.errors import Conflict, StockwrightError
     from domain.orders import (
         Cancel,
         Close,
@@ -254,7 +254,13 @@ class OrderWorkflow:
             if shipped.refusal is not None:
                 # The ledger has the last word; a refused key stays refused, so count it as used.
                 self._state.parcels = n
-                raise _refused(shipped.refusal)
+                raise application_error(
+                    Conflict(
+                        shipped.refusal["detail"],
+                        code=shipped.refusal["code"],
+                        details=shipped.refusal["details"],
+                    )
+                )
             self._state.parcels = n
             self._state.lines = rules.shipped_lines(self._state, units)
             if self._state.reserved:
@@ -487,12 +493,3 @@ class OrderWorkflow:
             )
         )
         workflow.set_current_details(rules.describe(state, waiting))
-
-
-def _refused(refusal: dict[str, Any]) -> ApplicationError:
-    return ApplicationError(
-        refusal["detail"],
-        {"details": refusal["details"], "errors": []},
-        type=refusal["code"],
-        non_retryable=True,
-    )

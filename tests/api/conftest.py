@@ -24,9 +24,7 @@ MakeCaller = Callable[..., Caller]
 
 
 @pytest.fixture(scope="session")
-def app(
-    engine: Engine, maint_engine: Engine, database: "Database", settings: Settings
-) -> Iterator[FastAPI]:
+def app(engine: Engine, database: "Database", settings: Settings) -> Iterator[FastAPI]:
     """The application as a process of ours has it; no worker answers for its orders."""
     writer = StockWriter(database.conninfo())
 
@@ -36,7 +34,7 @@ def app(
         app.state.services = replace(app.state.services, temporal=temporal)
         yield
 
-    services = Services(settings, engine, maint_engine, None, writer)
+    services = Services(settings, engine, None, writer)
     yield create_app(services, lifespan=lifespan)
     writer.close()
 

@@ -261,7 +261,8 @@ def test_a_level_holds_at_most_the_largest_quantity(action: Action) -> None:
 def test_the_limit_refuses_every_line_of_the_command() -> None:
     view = empty_view([KEY, OTHER])
     view.levels[OTHER].available = MAX_QUANTITY
-    refuse(view, Receive((cost("1", 1), cost("1", 1, OTHER))))
+    refusal = refuse(view, Receive((cost("1", 1), cost("1", 1, OTHER))))
+    assert refusal.code == "quantity_limit"
 
 
 def test_a_full_level_is_valued_to_the_millionth() -> None:

@@ -47,7 +47,8 @@ async def test_set_compares_before_it_sets(shop: Shop, maint_engine: Engine) -> 
     refused = await shop.send(f"{STOCK}/set", stale)
     assert (refused.status_code, refused.json()["code"]) == (409, "stale_quantity")
     assert refused.json()["details"]["lines"] == [{"line": 1, "expected": 9, "current": 10}]
-    await shop.post(f"{STOCK}/set", line(shop, 7, expected_quantity=10, reason="counted"))
+    done = await shop.post(f"{STOCK}/set", line(shop, 7, expected_quantity=10, reason="counted"))
+    assert done["command"] == "set"
     await shop.post(f"{STOCK}/set", line(shop, 8, expected_quantity=None, reason="counted"))
     level = await shop.level("A")
     assert (level["available"], level["total_value"]) == (8, "16.00")
