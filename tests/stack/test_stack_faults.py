@@ -173,7 +173,10 @@ def test_a_living_service_that_no_longer_answers_is_restarted(new_settings: NewS
         return one is not None and one.restarts >= 1 and one.state is ServiceState.HEALTHY
 
     wait_for(restarted, 20, "the deaf server starts again")
-    assert stack.status(settings.data_dir).healthy
+    # It goes deaf again at once, so only what cannot be taken back is asserted here.
+    one = stack.status(settings.data_dir).service("deaf")
+    assert one is not None
+    assert one.restarts >= 1
 
 
 def test_a_stop_takes_grandchildren_along(new_settings: NewSettings) -> None:
