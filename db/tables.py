@@ -269,6 +269,15 @@ class StockMovement(Base):
     recorded_at: Mapped[datetime]
 
 
+class Reversal(Base):
+    """An operation that was taken back, and the one that did it."""
+
+    __tablename__ = "reversals"
+    tenant_id: Mapped[TenantId]
+    original_id: Mapped[UUID] = mapped_column(primary_key=True)
+    operation_id: Mapped[UUID]
+
+
 class Event(Base):
     """A fact that is no movement, in order, per subject and for the whole ledger."""
 
