@@ -20,8 +20,8 @@ from psycopg import Connection, RawCursor
 from db import arrays
 from db import stock_sql as sql
 from db.stock_batch import Operation
-from db.stock_commands import Outcome, StockCommand
-from db.stock_decisions import Decided, decide_all
+from db.stock_commands import Command, Outcome
+from db.stock_decisions import Decided, decide_all, levels_of
 from domain.errors import StockwrightError
 from domain.stock import (
     Action,
@@ -85,16 +85,18 @@ class Ledger:
         #: Batches for which nothing is foreseen, because somebody else writes to these levels.
         self._pause = self._paused = 0
 
-    def foresee(self, tenant: UUID, commands: Sequence[StockCommand]) -> Foreseen | None:
+    def foresee(self, tenant: UUID, commands: Sequence[Command]) -> Foreseen | None:
         """Decide a batch on the levels as this ledger left them; None when that is not known."""
         if self._pause:
             self._pause -= 1
             return None
-        if not all(isinstance(command.action, _LEVELS_ONLY) for command in commands):
+        if not all(isinstance(one, _LEVELS_ONLY) for c in commands for one in c.actions):
             return None
         before: dict[UUID, Level] = {}
         levels: dict[LevelKey, Level] = {}
-        for key in {key for command in commands for key in _keys(command.action)}:
+        for key in {
+            key for command in commands for action in command.actions for key in levels_of(action)
+        }:
             level_id = self._ids.get((tenant, key))
             level = None if level_id is None else self._levels.get(level_id)
             if level is None:
@@ -107,7 +109,7 @@ class Ledger:
         self,
         conn: Connection[Any],
         tenant: UUID,
-        commands: Sequence[StockCommand],
+        commands: Sequence[Command],
         foreseen: Foreseen | None = None,
     ) -> list[Outcome | StockwrightError]:
         """Decide and write ``commands`` of one tenant in the open transaction of ``conn``.
@@ -129,7 +131,8 @@ class Ledger:
         # A reserve adds holds and needs none; only what uses holds has them read. Each statement
         # sees what was committed before it, so the keys are read before the holds: whoever finds
         # the key of a reserve finds its holds too, and whoever misses it meets it when it buries.
-        owners = [c.action.owner for c in commands if isinstance(c.action, Release | Ship)]
+        actions = [action for command in commands for action in command.actions]
+        owners = [action.owner for action in actions if isinstance(action, Release | Ship)]
         if owners:
             locked = conn.execute(sql.LOCK_WITH_OWNERS, (tenant, ids, tenant, owners))
         else:
@@ -175,7 +178,7 @@ class Ledger:
         self,
         conn: Connection[Any],
         tenant: UUID,
-        commands: Sequence[StockCommand],
+        commands: Sequence[Command],
         more: frozenset[UUID],
     ) -> tuple[list[UUID], frozenset[LevelKey]]:
         """Ids of the levels that the batch names and ``more``, creating those goods come into.
@@ -184,14 +187,21 @@ class Ledger:
         """
         if len(self._ids) > self._known_max:
             self._ids.clear()
-        wanted = {key for command in commands for key in _keys(command.action)}
+        wanted = {
+            key for command in commands for action in command.actions for key in levels_of(action)
+        }
         ids = {key: self._ids[tenant, key] for key in wanted if (tenant, key) in self._ids}
         missing = sorted(wanted - ids.keys(), key=_sort)
         if missing:
             found = self._find(conn, tenant, missing)
             self._ids.update({(tenant, key): id_ for key, id_ in found.items()})
             ids |= found
-            inbound = {key for command in commands for key in _inbound(command.action)}
+            inbound = {
+                key
+                for command in commands
+                for action in command.actions
+                for key in _inbound(action)
+            }
             create = [key for key in missing if key in inbound and key not in ids]
             if create:
                 # Not remembered before the next batch finds them: this one may be rolled back.
@@ -231,10 +241,11 @@ def _write(conn: Connection[Any], tenant: UUID, decided: Decided) -> None:
 
 
 def _originals(
-    conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
+    conn: Connection[Any], tenant: UUID, commands: Sequence[Command]
 ) -> tuple[dict[UUID, Original], frozenset[UUID]]:
     """The operations that the batch takes back, and the levels that they moved."""
-    wanted = [c.action.operation_id for c in commands if isinstance(c.action, Reverse)]
+    actions = (action for command in commands for action in command.actions)
+    wanted = [action.operation_id for action in actions if isinstance(action, Reverse)]
     originals: dict[UUID, Original] = {}
     levels: set[UUID] = set()
     if wanted:
@@ -244,15 +255,6 @@ def _originals(
             moved = Moved(LevelKey(warehouse_id, variant_id, lot), Kind(kind), *changes)
             originals.setdefault(operation_id, Original([])).movements.append(moved)
     return originals, frozenset(levels)
-
-
-def _keys(action: Action) -> Iterable[LevelKey]:
-    if isinstance(action, Release | Ship | Reverse):
-        return ()
-    keys = [line.level for line in action.lines]
-    if isinstance(action, Transfer):
-        keys += [line.target for line in action.lines]
-    return keys
 
 
 def _inbound(action: Action) -> Iterable[LevelKey]:
@@ -276,14 +278,13 @@ def _columns(keys: Sequence[LevelKey]) -> tuple[list[UUID], list[UUID], list[str
     )
 
 
-def _key_columns(
-    tenant: UUID, commands: Sequence[StockCommand]
-) -> tuple[list[str], list[str], UUID]:
+def _key_columns(tenant: UUID, commands: Sequence[Command]) -> tuple[list[str], list[str], UUID]:
     keys = [command.identity for command in commands]
     keys += [
-        (command.source, command.action.voids)
+        (command.source, action.voids)
         for command in commands
-        if isinstance(command.action, Release) and command.action.voids is not None
+        for action in command.actions
+        if isinstance(action, Release) and action.voids is not None
     ]
     return ([source for source, _ in keys], [key for _, key in keys], tenant)
 

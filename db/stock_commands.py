@@ -1,8 +1,8 @@
 """A stock command with all that must happen in its transaction, and how it is answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -32,6 +32,52 @@ class StockCommand:
     @property
     def identity(self) -> OperationKey:
         return (self.source, self.key)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return (self.action,)
+
+
+class BulkRow(NamedTuple):
+    """One action of a bulk."""
+
+    action: Action
+    origin: Origin
+
+
+class RowResult(NamedTuple):
+    """What became of a row; its movements carry the id."""
+
+    operation_id: UUID
+    action: Action
+    result: Accepted | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class StockBulk:
+    """Many actions under one key, in one transaction and with one answer.
+
+    They are decided in order. ``all_or_nothing``: when one is refused, none is applied. Rows
+    neither hold nor free units: what is held belongs to a process.
+    """
+
+    key: str
+    source: str
+    fingerprint: bytes
+    rows: Sequence[BulkRow]
+    all_or_nothing: bool
+    encode: Callable[[Sequence[RowResult]], tuple[int, bytes]]
+
+    @property
+    def identity(self) -> OperationKey:
+        return (self.source, self.key)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(row.action for row in self.rows)
+
+
+Command = StockCommand | StockBulk
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Pure: nothing is read or written here. ``decide_all`` may be asked before the le
 levels as they are expected to be; ``db/stock.py`` takes such an answer only if they are just so.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from pydantic_core import to_json
@@ -13,9 +13,21 @@ from pydantic_core import to_json
 from db import stock_sql as sql
 from db.operations import reused
 from db.stock_batch import Batch, Operation, OperationKey
-from db.stock_commands import Outcome, StockCommand
+from db.stock_commands import BulkRow, Command, Outcome, RowResult, StockBulk, StockCommand
 from domain.errors import Conflict, InFlight, StockwrightError
-from domain.stock import UNKNOWN, Accepted, NewId, Refused, Release, Reverse, View
+from domain.stock import (
+    UNKNOWN,
+    Accepted,
+    Action,
+    LevelKey,
+    NewId,
+    Refused,
+    Release,
+    Reverse,
+    Ship,
+    Transfer,
+    View,
+)
 from domain.stock_rules import decide
 
 Stored = Mapping[OperationKey, Operation]
@@ -31,7 +43,7 @@ class Decided:
 
 
 def decide_all(
-    view: View, stored: Stored, tenant: UUID, commands: Sequence[StockCommand], new_id: NewId
+    view: View, stored: Stored, tenant: UUID, commands: Sequence[Command], new_id: NewId
 ) -> Decided:
     """Decide every command in turn; ``view`` is afterwards what the levels will be."""
     write = Batch()
@@ -44,12 +56,14 @@ def decide_all(
 
 
 def _one(
-    view: View, stored: Stored, command: StockCommand, write: Batch, new_id: NewId
+    view: View, stored: Stored, command: Command, write: Batch, new_id: NewId
 ) -> Outcome | StockwrightError:
     """One command: its stored answer if the key is known, else the rules' decision."""
     known = stored.get(command.identity) or write.operations.get(command.identity)
     if known is not None:
         return _replay(known, command)
+    if isinstance(command, StockBulk):
+        return _bulk(view, command, write, new_id)
     operation_id = new_id()
     result = decide(_narrowed(view, stored, command, write), command.action, new_id)
     status, body = command.encode(operation_id, command.action, result)
@@ -73,9 +87,53 @@ def _bury(command: StockCommand, voids: str, stored: Stored, write: Batch, new_i
         write.operations[identity] = row
 
 
+def _bulk(view: View, bulk: StockBulk, write: Batch, new_id: NewId) -> Outcome:
+    """Every row in turn; of an all-or-nothing bulk first on a copy, to see whether all can be."""
+    results: list[RowResult] = []
+    if bulk.all_or_nothing:
+        results = _rows(_copied(view, bulk), bulk, None, new_id)
+    if all(isinstance(row.result, Accepted) for row in results):
+        results = _rows(view, bulk, write, new_id)
+    status, body = bulk.encode(results)
+    write.operations[bulk.identity] = Operation(
+        bulk.source, bulk.key, bulk.fingerprint, "done", status, body, new_id()
+    )
+    return Outcome(status, body)
+
+
+def _rows(view: View, bulk: StockBulk, write: Batch | None, new_id: NewId) -> list[RowResult]:
+    results = []
+    for row in bulk.rows:
+        operation_id = new_id()
+        result = decide(view, row.action, new_id)
+        if isinstance(result, Accepted):
+            _collect(view, row, operation_id, result, write if write is not None else Batch())
+        results.append(RowResult(operation_id, row.action, result))
+    return results
+
+
+def _copied(view: View, bulk: StockBulk) -> View:
+    """A view that may be changed by itself: of a bulk, which has no holds."""
+    originals = {key: replace(original) for key, original in view.originals.items()}
+    keys = {key for action in bulk.actions for key in levels_of(action)}
+    keys |= {moved.level for original in originals.values() for moved in original.movements}
+    levels = {key: view.levels[key].copy() for key in keys if key in view.levels}
+    return View(levels, {}, view.unknown, originals)
+
+
+def levels_of(action: Action) -> Iterable[LevelKey]:
+    """The levels that an action names itself; others follow from holds and earlier operations."""
+    if isinstance(action, Release | Ship | Reverse):
+        return ()
+    keys = [line.level for line in action.lines]
+    if isinstance(action, Transfer):
+        keys += [line.target for line in action.lines]
+    return keys
+
+
 def _collect(
     view: View,
-    command: StockCommand,
+    command: StockCommand | BulkRow,
     operation_id: UUID,
     accepted: Accepted,
     write: Batch,
@@ -94,7 +152,7 @@ def _collect(
         write.reversals[reversed_id] = operation_id
 
 
-def _replay(known: Operation, command: StockCommand) -> Outcome | StockwrightError:
+def _replay(known: Operation, command: Command) -> Outcome | StockwrightError:
     key = known.key
     if known.state == "void":
         refusal = {

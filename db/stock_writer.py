@@ -21,9 +21,9 @@ from psycopg import Connection
 from uuid_utils.compat import uuid7
 
 from db.stock import ROUNDS_MAX, Foreseen, Ledger, retryable
-from db.stock_commands import Outcome, StockCommand
+from db.stock_commands import Command, Outcome, StockBulk
 from domain.errors import Busy, InvalidInput, StockwrightError, Unavailable
-from domain.stock import NewId, check
+from domain.stock import NewId, Release, Reserve, Ship, check
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 @dataclass(slots=True)
 class _Waiting:
-    command: StockCommand
+    command: Command
     future: "Future[Outcome]"
     deadline: float
 
@@ -98,7 +98,7 @@ class StockWriter:
         self._thread = threading.Thread(target=self._run, name="stock-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, tenant: UUID, command: StockCommand) -> "Future[Outcome]":
+    def submit(self, tenant: UUID, command: Command) -> "Future[Outcome]":
         """Queue a command; the future gives its answer once it is durable.
 
         Raises:
@@ -108,9 +108,12 @@ class StockWriter:
         The future may fail with KeyReused or InFlight, or with Unavailable when the database stayed
         away: then the outcome is unknown and the same command with the same key may be sent again.
         """
-        check(command.action)
-        if command.origin.occurred_at.tzinfo is None:
-            raise InvalidInput.field("/occurred_at", "no_zone", "A time needs its zone.")
+        for row in command.rows if isinstance(command, StockBulk) else (command,):
+            check(row.action)
+            if row is not command and isinstance(row.action, Reserve | Release | Ship):
+                raise InvalidInput("What is held belongs to a process: no row of a bulk holds.")
+            if row.origin.occurred_at.tzinfo is None:
+                raise InvalidInput.field("/occurred_at", "no_zone", "A time needs its zone.")
         future: Future[Outcome] = Future()
         waiting = _Waiting(command, future, time.monotonic() + self._resend_for)
         with self._wake:
@@ -120,7 +123,7 @@ class StockWriter:
                 self.stats.refused_busy += 1
                 raise Busy("Too many stock commands are waiting.", retry_after=1)
             self._queues.setdefault(tenant, deque()).append(waiting)
-            self._size += 1
+            self._size += _weight(command)
             self._wake.notify()
         return future
 
@@ -211,7 +214,7 @@ class StockWriter:
             if batch and lines > _LINES_MAX:
                 break
             batch.append(queue.popleft())
-        self._size -= len(batch)
+        self._size -= sum(_weight(waiting.command) for waiting in batch)
         if queue:
             self._queues[tenant] = queue
         return _Batch(tenant, batch)
@@ -245,7 +248,7 @@ class StockWriter:
             return [], error
 
     def _transact(
-        self, tenant: UUID, commands: list[StockCommand], foreseen: Foreseen | None
+        self, tenant: UUID, commands: list[Command], foreseen: Foreseen | None
     ) -> list[Outcome | StockwrightError]:
         """One transaction, begun anew when a key or hold appeared between its statements."""
         conn = self._connection()
@@ -318,8 +321,13 @@ class StockWriter:
             conn.close()
 
 
-def _lines(command: StockCommand) -> int:
-    return len(getattr(command.action, "lines", None) or ())
+def _weight(command: Command) -> int:
+    """How much of the queue's bound a command takes: a bulk counts by its rows."""
+    return max(1, len(command.rows)) if isinstance(command, StockBulk) else 1
+
+
+def _lines(command: Command) -> int:
+    return sum(len(getattr(action, "lines", None) or ()) for action in command.actions)
 
 
 def _told(error: Exception) -> Exception:
