@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    attributes,
     catalogue,
     health,
     identity,
@@ -14,6 +15,7 @@ from api import (
     organization,
     partners,
     stock,
+    units,
     warehouses,
 )
 from api.auth import KeyRing
@@ -26,6 +28,8 @@ from api.services import Services
 #: One router a room; a new room is added here.
 ROUTERS = (
     *catalogue.ROUTERS,
+    *units.ROUTERS,
+    attributes.router,
     *partners.ROUTERS,
     warehouses.router,
     stock.router,

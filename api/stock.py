@@ -15,6 +15,7 @@ from api.answers import respond
 from api.auth import needs
 from api.idempotency import Command, KeyedCommand
 from api.problems import render_problem
+from api.quantities import in_base_units
 from api.routing import make_router
 from api.services import Services, TheServices
 from api.temporal import temporal_of
@@ -47,6 +48,12 @@ from domain.stock import (
     TransferLine,
 )
 from domain.times import business_date
+from domain.units import (
+    CountedQuantity,
+    CountedWholeNumber,
+    InUnits,
+    SignedCountedQuantity,
+)
 from domain.values import (
     Body,
     Code,
@@ -55,8 +62,6 @@ from domain.values import (
     Money,
     Name,
     Quantity,
-    SignedQuantity,
-    WholeNumber,
     example,
 )
 from workflows.reservations import ReservationWorkflow
@@ -81,6 +86,7 @@ _LINE_FIELDS = (
     "to_warehouse_id",
     "variant_id",
     "lot",
+    "unit",
     "quantity",
     "expected_quantity",
     "unit_cost",
@@ -89,25 +95,27 @@ _MOVES = {"available": Kind.RESTOCK, "damaged": Kind.DAMAGE, "quarantine": Kind.
 _OWNER = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 
 
-class Place(Body):
-    """Which level a line is about."""
+class Place(InUnits):
+    """Which level a line is about, and perhaps in which unit it counts."""
 
     warehouse_id: UUID
     variant_id: UUID
     lot: Code | None = None
 
     def level(self) -> LevelKey:
+        if self.unit is not None:
+            raise RuntimeError("The line was not converted by in_base_units.")
         return LevelKey(self.warehouse_id, self.variant_id, self.lot)
 
 
 class StockLine(Place):
     """Units of one variant in one warehouse."""
 
-    quantity: Quantity
+    quantity: CountedQuantity
 
 
 class ReceiptLine(StockLine):
-    """Units that come in, at a cost each."""
+    """Units that come in, at a cost each: of one `unit` if that is named, else of a base unit."""
 
     unit_cost: Money
 
@@ -115,7 +123,7 @@ class ReceiptLine(StockLine):
 class AdjustmentLine(Place):
     """A signed correction; a gain may carry its cost, else it is valued at the average."""
 
-    quantity: SignedQuantity
+    quantity: SignedCountedQuantity
     unit_cost: Money | None = None
 
 
@@ -180,9 +188,10 @@ class AdjustStock(StockBody):
 class SetStockLine(Place):
     """What is available shall be ``quantity``."""
 
-    quantity: WholeNumber
-    expected_quantity: WholeNumber | None = Field(
-        description="What the sender saw; when it has changed, nothing is set. Null sets anyway."
+    quantity: CountedWholeNumber
+    expected_quantity: CountedWholeNumber | None = Field(
+        description="What the sender saw, in the same unit; when it has changed, nothing is set."
+        " Null sets anyway."
     )
 
 
@@ -284,6 +293,7 @@ async def add_stock(
     body: AddStock, actor: Receiver, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Add goods at their cost; the average cost follows."""
+    body.lines = await in_base_units(services, actor, body.lines)
     action = Receive(_lines(body.lines), Kind(body.kind))
     return await _post(services, actor, command, action, body)
 
@@ -293,6 +303,7 @@ async def deduct_stock(
     body: DeductStock, actor: Deducter, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Take goods out at average cost: a sale over the counter, a write-off."""
+    body.lines = await in_base_units(services, actor, body.lines)
     action = Deduct(_lines(body.lines), Kind(body.kind))
     return await _post(services, actor, command, action, body)
 
@@ -302,6 +313,7 @@ async def adjust_stock(
     body: AdjustStock, actor: Adjuster, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Correct what is available by a signed quantity, with a reason."""
+    body.lines = await in_base_units(services, actor, body.lines)
     return await _post(services, actor, command, Adjust(_lines(body.lines)), body)
 
 
@@ -310,6 +322,7 @@ async def set_stock(
     body: SetStock, actor: Adjuster, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Set what is available, if it still is what was expected; the difference is a movement."""
+    body.lines = await in_base_units(services, actor, body.lines)
     lines = tuple(
         SetLine(line.level(), line.quantity, line.expected_quantity, n)
         for n, line in enumerate(body.lines, start=1)
@@ -322,6 +335,7 @@ async def move_stock(
     body: MoveStock, actor: Adjuster, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Move units between buckets: damage, quarantine, back to the shelf."""
+    body.lines = await in_base_units(services, actor, body.lines)
     action = Move(_lines(body.lines), Bucket(body.source), Bucket(body.target), _MOVES[body.target])
     return await _post(services, actor, command, action, body)
 
@@ -331,6 +345,7 @@ async def transfer_stock(
     body: TransferStock, actor: Adjuster, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Transfer goods to another warehouse at once: two movements, the value goes along."""
+    body.lines = await in_base_units(services, actor, body.lines)
     lines = tuple(
         TransferLine(
             line.level(),
@@ -355,6 +370,7 @@ async def reserve_stock(
             "expires_at",
             f"It lies in the future, at most {RESERVATION_MAX.days} days ahead.",
         )
+    body.lines = await in_base_units(services, actor, body.lines)
     owner = reservation_workflow_id(actor.tenant_slug, body.owner)
     # The process that frees the units is started first: whatever dies after this, they are freed.
     await temporal_of(services).start_workflow(
