@@ -45,11 +45,7 @@ def create_product(session: Session, new: NewProduct) -> Product:
     columns = records.columns(new.model_dump(exclude={"variants", "attributes"}))
     product = records.add(session, Product(**columns), _CONSTRAINTS)
     attributes.add(session, {product: ("", new.attributes)})
-    given = new.variants is not None
-    described = {
-        f"/variants/{number}" if given else "": variant
-        for number, variant in enumerate(new.all_variants())
-    }
+    described = {f"/variants/{n}": variant for n, variant in enumerate(new.all_variants())}
     _add_variants(session, product.id, described, with_default=True)
     return product
 

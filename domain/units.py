@@ -131,7 +131,7 @@ def _counted(least: int) -> tuple[Any, ...]:
                 "int_type",
                 "a quantity is a whole number, or a decimal string when its unit is named",
             )
-        if value < least or (least == 1 and value == 0):
+        if value <= 0 if least == 1 else value < least:
             raise PydanticKnownError("greater_than_equal", {"ge": least})
         if value > MAX_WHOLE:
             raise PydanticKnownError("less_than_equal", {"le": MAX_WHOLE})
