@@ -196,12 +196,20 @@ def values_of(session: Session, ids: Collection[UUID]) -> dict[UUID, dict[str, b
     return found
 
 
-def having(session: Session, found: Select[R], kind: type[R], wanted: Sequence[str]) -> Select[R]:
-    """``found`` with only the records that have every wanted value, each as ``key:value``.
+def having(
+    session: Session,
+    kind: type[R],
+    wanted: Sequence[str],
+    window: paging.Window | None = None,
+) -> Select[R]:
+    """Selects the records that have every wanted value, each as ``key:value``.
+
+    ``window`` is that of the list, when it goes by id.
 
     Raises:
         InvalidInput: there is no such attribute, or the value is none of its type.
     """
+    found = select(kind)
     if not wanted:
         return found
     known = {row.key: row for row in definitions_of(session, kind, storing=False)}
@@ -220,6 +228,8 @@ def having(session: Session, found: Select[R], kind: type[R], wanted: Sequence[s
         found = found.join(has, has.record_id == kind.id).where(
             has.attribute_id == definition.id, has.value == sought
         )
+        if window is not None:
+            found = paging.behind(found, (has.record_id,), window)
     return found
 
 

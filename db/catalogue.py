@@ -76,7 +76,7 @@ def list_products(
     Raises:
         InvalidInput: see ``attributes.having``.
     """
-    found = attributes.having(session, select(Product), Product, having)
+    found = attributes.having(session, Product, having, window)
     if sku is not None:
         found = found.where(Product.sku == sku)
     if status is not None:
@@ -105,7 +105,7 @@ def list_variants(
     Raises:
         InvalidInput: see ``attributes.having``.
     """
-    found = attributes.having(session, select(Variant), Variant, having)
+    found = attributes.having(session, Variant, having, window)
     if product_id is not None:
         found = found.where(Variant.product_id == product_id)
     if sku is not None:

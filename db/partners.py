@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_
 from sqlalchemy.orm import Session
 
 from db import attributes, paging, records, usage
@@ -60,7 +60,7 @@ def list_partners(
     Raises:
         InvalidInput: see ``attributes.having``.
     """
-    found = attributes.having(session, select(kind), kind, having)
+    found = attributes.having(session, kind, having, window)
     if code is not None:
         found = found.where(kind.code == code)
     if email is not None:

@@ -60,7 +60,7 @@ def list_warehouses(
     Raises:
         InvalidInput: see ``attributes.having``.
     """
-    found = attributes.having(session, select(Warehouse), Warehouse, having)
+    found = attributes.having(session, Warehouse, having)
     if code is not None:
         found = found.where(Warehouse.code == code)
     if is_active is not None:
