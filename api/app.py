@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    attributes,
     catalogue,
     health,
     identity,
@@ -14,7 +15,8 @@ from api import (
     organization,
     partners,
     stock,
-    stock_corrections,
+    stock_bulk,
+    units,
     warehouses,
 )
 from api.auth import KeyRing
@@ -27,10 +29,12 @@ from api.services import Services
 #: One router a room; a new room is added here.
 ROUTERS = (
     *catalogue.ROUTERS,
+    *units.ROUTERS,
+    attributes.router,
     *partners.ROUTERS,
     warehouses.router,
     stock.router,
-    stock_corrections.router,
+    stock_bulk.router,
     levels.router,
     orders.router,
     *organization.ROUTERS,

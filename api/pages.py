@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from db.paging import Page, Position, Window, bad_cursor
+from domain.attributes import FILTERS_MAX, ValueFilter
 
 View = TypeVar("View", bound=BaseModel)
 
@@ -26,6 +27,17 @@ class PageQuery(BaseModel):
         default=None, max_length=1000, description="`next_cursor` of the page before."
     )
     sort: Literal["created_at", "-created_at"] = "created_at"
+
+
+class RecordQuery(PageQuery):
+    """Query parameters of lists of records that take custom attributes."""
+
+    attribute: list[ValueFilter] = Field(
+        default_factory=list,
+        max_length=FILTERS_MAX,
+        description="`key:value`, such as `colour:red`: only records with this value. Several are"
+        " all met.",
+    )
 
 
 class ListOf(BaseModel, Generic[View]):

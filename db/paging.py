@@ -47,19 +47,34 @@ def fetch(
     Raises:
         Unreadable: the position does not fit the columns.
     """
-    if window.after is not None:
-        behind = [
-            literal(_read(value, column.type.python_type), column.type)
-            for value, column in zip(_fitting(window.after, columns), columns, strict=True)
-        ]
-        here, there = tuple_(*columns), tuple_(*behind)
-        statement = statement.where(here < there if window.descending else here > there)
+    statement = behind(statement, columns, window)
     order = [column.desc() if window.descending else column.asc() for column in columns]
     found = session.scalars(statement.order_by(*order).limit(window.limit + 1)).all()
     rows = found[: window.limit]
     if len(found) <= window.limit:
         return Page(rows, None)
     return Page(rows, tuple(_write(getattr(rows[-1], column.key)) for column in columns))
+
+
+def behind(
+    statement: Select[Row], columns: Sequence[InstrumentedAttribute[Any]], window: Window
+) -> Select[Row]:
+    """The statement's rows behind the window's position.
+
+    The planner does not carry the condition over a join: a statement whose order can be read from
+    a joined table's index names that table's equal columns as well.
+
+    Raises:
+        Unreadable: the position does not fit the columns.
+    """
+    if window.after is None:
+        return statement
+    position = [
+        literal(_read(value, column.type.python_type), column.type)
+        for value, column in zip(_fitting(window.after, columns), columns, strict=True)
+    ]
+    here, there = tuple_(*columns), tuple_(*position)
+    return statement.where(here < there if window.descending else here > there)
 
 
 def _fitting(position: Position, columns: Sequence[InstrumentedAttribute[Any]]) -> Position:

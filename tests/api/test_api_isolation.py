@@ -49,6 +49,10 @@ def owned(admin: Caller, engine: Engine) -> dict[str, str]:
         "/v1/employees": admin.made(
             "/v1/employees", {**employee, "department_id": department["id"]}
         )["id"],
+        "/v1/units": admin.made("/v1/units", {"code": "box", "name": "Box"})["id"],
+        "/v1/attributes": admin.made(
+            "/v1/attributes", {"kind": "product", "key": "size", "label": "Size", "type": "text"}
+        )["id"],
         "/v1/api-keys": str(admin.key_id),
         "/v1/orders": order,
         "/v1/inventory/levels": admin.get("/v1/inventory/levels").json()["data"][0]["id"],

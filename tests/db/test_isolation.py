@@ -215,6 +215,13 @@ _ROWS = (
         "INSERT INTO payments (order_id, n, method, amount, currency, received_at, recorded_by)"
         " VALUES (:id, 1, 'cash', 1, 'EUR', now(), 'x')"
     ),
+    "INSERT INTO units (id, code, name, decimals) VALUES (:id, 'box', 'Box', 0)",
+    "INSERT INTO variant_units (variant_id, unit_id, factor) VALUES (:v, :id, 12)",
+    (
+        "INSERT INTO attributes (id, kind, key, label, type, required, options)"
+        " VALUES (:id, 'variant', 'colour', 'Colour', 'text', false, '{}')"
+    ),
+    "INSERT INTO attribute_values (record_id, attribute_id, value) VALUES (:v, :id, 'red')",
 )
 
 
@@ -288,6 +295,12 @@ def test_rows_cannot_be_written_for_another_tenant(full: World) -> None:
             " VALUES (%(l)s, 'o', 1, 1, 1, uuidv7())"
         ),
         "INSERT INTO departments (organization_id, name) VALUES (%(o)s, 'x')",
+        "UPDATE variants SET base_unit_id = %(u)s",
+        "INSERT INTO variant_units (variant_id, unit_id, factor) VALUES (%(mine_v)s, %(u)s, 2)",
+        (
+            "INSERT INTO attribute_values (record_id, attribute_id, value)"
+            " VALUES (%(mine_v)s, %(a)s, 'red')"
+        ),
         (
             "INSERT INTO events (posting_id, ordinal, kind, subject_kind, subject_id,"
             " subject_sequence, actor, data, occurred_at)"
@@ -301,7 +314,8 @@ def test_no_row_can_refer_to_a_row_of_another_tenant(statement: str, full: World
         full.app,
         full.tenant,
         "SELECT (SELECT id FROM products) AS p, (SELECT min(id::text) FROM inventory_levels) AS l,"
-        " (SELECT id FROM organizations) AS o, (SELECT min(id) FROM postings) AS posting",
+        " (SELECT id FROM organizations) AS o, (SELECT min(id) FROM postings) AS posting,"
+        " (SELECT id FROM units) AS u, (SELECT id FROM attributes) AS a",
     )[0]
     values = {
         "mine_v": mine.variants[0],
