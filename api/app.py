@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    alerts,
     catalogue,
     health,
     identity,
@@ -13,6 +14,8 @@ from api import (
     orders,
     organization,
     partners,
+    proposals,
+    reorder,
     stock,
     warehouses,
 )
@@ -30,6 +33,9 @@ ROUTERS = (
     warehouses.router,
     stock.router,
     levels.router,
+    alerts.router,
+    *reorder.ROUTERS,
+    proposals.router,
     orders.router,
     *organization.ROUTERS,
     identity.router,
