@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Row, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from db import events, paging
@@ -196,7 +196,7 @@ def _recently_resolved(
 
 def _levels(session: Session, level_ids: Collection[UUID]) -> Sequence[Row[Any]]:
     level = InventoryLevel
-    found: Select[Any] = (
+    found: Any = (
         select(
             level.id,
             level.warehouse_id,
@@ -215,7 +215,8 @@ def _levels(session: Session, level_ids: Collection[UUID]) -> Sequence[Row[Any]]
         .join(Warehouse, Warehouse.id == level.warehouse_id)
         .where(level.id.in_(level_ids))
     )
-    return session.execute(found).all()
+    rows: Sequence[Row[Any]] = session.execute(found).all()
+    return rows
 
 
 def _watched(level: Row[Any]) -> Watched:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, delete, func, insert, literal_column, select, text
+from sqlalchemy import Row, delete, func, insert, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from db import events, paging
@@ -133,7 +133,7 @@ def _levels_in_need(session: Session) -> Iterator[Sequence[Row[Any]]]:
     """Levels whose projection is at or below their reorder point, in chunks."""
     level = InventoryLevel
     after = UUID(int=0)
-    statement: Select[Any] = (
+    statement: Any = (
         select(
             level.id,
             level.warehouse_id,

@@ -1,4 +1,4 @@
-"""Alerts, demand, suppliers of variants and proposals as classes, like those of ``db/tables.py``."""
+"""Alerts, demand, suppliers of variants and proposals as classes; see ``db/tables.py``."""
 
 from datetime import date, datetime
 from decimal import Decimal
