@@ -7,9 +7,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, text
 
+from db import reorder
 from db.engine import transaction
 from tests.api.api_helpers import Caller, code_of, new_key, pointers_of, product, warehouse
 from tests.api.conftest import MakeCaller
+from tests.support import side_by_side
 
 PATH = "/v1/inventory/reorder-settings"
 
@@ -142,12 +144,20 @@ def test_a_keyed_put_is_replayed(admin: Caller, place: dict[str, str]) -> None:
     assert code_of(other) == "idempotency_key_reuse"
 
 
-def test_of_two_racing_edits_exactly_one_wins(admin: Caller, place: dict[str, str]) -> None:
-    def edit(point: int) -> int:
-        return int(_put(admin, place | {"reorder_point": point}, match='"v1"').status_code)
+@pytest.mark.parametrize("exists", [True, False])
+def test_of_racing_edits_exactly_one_wins(
+    admin: Caller, place: dict[str, str], monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    if exists:
+        _put(admin, place)
+    match = '"v2"' if exists else '"v1"'
+    monkeypatch.setattr("db.reorder._check_version", side_by_side(reorder._check_version))
 
-    with ThreadPoolExecutor(4) as threads:
-        assert sorted(threads.map(edit, range(4))) == [200, 412, 412, 412]
+    def edit(point: int) -> int:
+        return int(_put(admin, place | {"reorder_point": point}, match=match).status_code)
+
+    with ThreadPoolExecutor(3) as threads:
+        assert sorted(threads.map(edit, range(3))) == [200, 412, 412]
 
 
 def test_every_change_is_an_event_with_what_was_set(

@@ -22,6 +22,8 @@ from tests.support import (
     make_items,
     new_tenant,
     rows,
+    side_by_side,
+    together,
     wait_until,
     writers,
 )
@@ -271,6 +273,19 @@ def test_a_keeper_that_dies_loses_nothing_and_does_nothing_twice(
     assert house.alerts() == [("LOW_STOCK", "created", 1), ("REORDER_NEEDED", "created", 1)]
     assert _demand(house) == [15]
     assert house.events() == [("alert.opened", 1)]
+
+
+def test_two_keepers_work_off_the_same_facts_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.plan(10)
+    house.receive(20)
+    house.keep()
+    house.sell(15)
+    monkeypatch.setattr("db.alert_keeper._add_demand", side_by_side(alert_keeper._add_demand))
+    together([house.keep, house.keep])
+    assert _demand(house) == [15]
+    assert house.alerts() == [("LOW_STOCK", "created", 1), ("REORDER_NEEDED", "created", 1)]
 
 
 def _moves(house: House, count: int, seed: int) -> None:
