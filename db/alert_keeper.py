@@ -45,7 +45,8 @@ _DUE = text("""
 """)
 _ROUND = text("""
     SELECT tenant_id, id, level_id FROM stock_alerts
-     WHERE status <> 'resolved' AND id > :after ORDER BY id LIMIT :at_most
+     WHERE status <> 'resolved' AND (tenant_id, id) > (:tenant, :after)
+     ORDER BY tenant_id, id LIMIT :at_most
 """)
 
 
@@ -113,17 +114,18 @@ def go_round(
     followers: Engine, app: Engine, *, stopped: Callable[[], bool] = lambda: False
 ) -> None:
     """Look once at the level of every open alert, in chunks."""
-    after = UUID(int=0)
+    tenant = after = UUID(int=0)
     while not stopped():
         with Session(followers) as session, session.begin():
-            rows = session.execute(_ROUND, {"after": after, "at_most": _CHUNK}).all()
+            given = {"tenant": tenant, "after": after, "at_most": _CHUNK}
+            rows = session.execute(_ROUND, given).all()
         for tenant_id, ids in _grouped((row.tenant_id, row.level_id) for row in rows).items():
             with transaction(app, tenant_id) as session:
                 _position(session)
                 alerts.evaluate(session, ids)
         if len(rows) < _CHUNK:
             return
-        after = rows[-1].id
+        tenant, after = rows[-1].tenant_id, rows[-1].id
 
 
 def _work_off(session: Session, facts: Sequence[Fact]) -> None:

@@ -67,7 +67,6 @@ CREATE INDEX stock_alerts_warehouse_idx ON stock_alerts (tenant_id, warehouse_id
 CREATE INDEX stock_alerts_type_idx ON stock_alerts (tenant_id, type, id);
 CREATE INDEX stock_alerts_severity_idx ON stock_alerts (tenant_id, severity, id);
 CREATE INDEX stock_alerts_snoozed_idx ON stock_alerts (snoozed_until) WHERE status = 'snoozed';
-CREATE INDEX stock_alerts_sweep_idx ON stock_alerts (id) WHERE status <> 'resolved';
 """
 
 # How far the alerts of one tenant have followed the ledger: moved in the transaction of the effect
