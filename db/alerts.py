@@ -124,7 +124,7 @@ def wake(session: Session, alert_ids: Collection[UUID]) -> None:
         .with_for_update()
     ).all()
     for row in rows:
-        row.acknowledged_at = row.acknowledged_by = row.snoozed_until = None
+        _forget(row)
     _change(session, rows, AlertStatus.CREATED, "alert.woken", KEEPER, now)
 
 
@@ -246,6 +246,11 @@ def _take_on(row: StockAlert, actor: Actor, now: datetime) -> None:
         row.acknowledged_at, row.acknowledged_by = now, actor.name
 
 
+def _forget(row: StockAlert) -> None:
+    """Whoever had silenced the alert has had their time: it is nobody's again."""
+    row.acknowledged_at = row.acknowledged_by = row.snoozed_until = None
+
+
 def _add(session: Session, rows: Sequence[StockAlert], now: datetime) -> None:
     for row in rows:
         row.status, row.sequence, row.occurrences = AlertStatus.CREATED, 1, 1
@@ -257,6 +262,8 @@ def _add(session: Session, rows: Sequence[StockAlert], now: datetime) -> None:
 def _reopen(session: Session, rows: Sequence[StockAlert], now: datetime) -> None:
     for row in rows:
         row.status = reopened_status(row.acknowledged_at, row.snoozed_until, now)
+        if row.status == AlertStatus.CREATED:
+            _forget(row)
         row.opened_at, row.resolved_at, row.resolved_by = now, None, None
         row.occurrences += 1
     _change(session, rows, None, "alert.reopened", KEEPER, now)

@@ -106,12 +106,13 @@ def conditions(level: Watched) -> dict[AlertType, int]:
 def reopened_status(
     acknowledged_at: datetime | None, snoozed_until: datetime | None, now: datetime
 ) -> AlertStatus:
-    """The state of an alert that came back: whoever had taken it on, or silenced it, still has."""
-    if acknowledged_at is None:
-        return AlertStatus.CREATED
-    if snoozed_until is not None and snoozed_until > now:
-        return AlertStatus.SNOOZED
-    return AlertStatus.ACKNOWLEDGED
+    """The state of an alert that came back: whoever had taken it on, or silenced it, still has.
+
+    A snooze that ended meanwhile left it as new.
+    """
+    if snoozed_until is not None:
+        return AlertStatus.SNOOZED if snoozed_until > now else AlertStatus.CREATED
+    return AlertStatus.CREATED if acknowledged_at is None else AlertStatus.ACKNOWLEDGED
 
 
 def check_open(status: str) -> None:

@@ -1,8 +1,10 @@
 """Which alerts a level raises, at every edge of its settings."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from domain.alerts import AlertType, Watched, conditions
+from domain.alerts import AlertStatus, AlertType, Watched, conditions, reopened_status
 from domain.reorder import Need
 
 LOW, OUT, REORDER, OVER = (
@@ -60,3 +62,23 @@ def _level(
 )
 def test_conditions(level: Watched, expected: dict[AlertType, int]) -> None:
     assert conditions(level) == expected
+
+
+NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+BEFORE, AFTER = NOW - timedelta(minutes=5), NOW + timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("acknowledged_at", "snoozed_until", "expected"),
+    [
+        (None, None, AlertStatus.CREATED),
+        (BEFORE, None, AlertStatus.ACKNOWLEDGED),
+        (BEFORE, AFTER, AlertStatus.SNOOZED),
+        (BEFORE, BEFORE, AlertStatus.CREATED),
+        (BEFORE, NOW, AlertStatus.CREATED),
+    ],
+)
+def test_the_state_of_an_alert_that_came_back(
+    acknowledged_at: datetime | None, snoozed_until: datetime | None, expected: AlertStatus
+) -> None:
+    assert reopened_status(acknowledged_at, snoozed_until, NOW) == expected
