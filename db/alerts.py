@@ -154,6 +154,8 @@ def evaluate(session: Session, level_ids: Collection[UUID]) -> None:
     ]
     for row in [*fresh, *back, *(open_[key] for key in holding.keys() & open_.keys())]:
         _refresh(row, holding[_key(row)], found[row.level_id])
+        if row.id is not None and session.is_modified(row):
+            row.updated_at = now
     _add(session, fresh, now)
     _reopen(session, back, now)
     gone = [row for key, row in open_.items() if key not in holding]

@@ -41,10 +41,19 @@ def test_stock_falls_and_rises_through_every_state(house: House) -> None:
         ("LOW_STOCK", "WARNING", 8, 42),
         ("REORDER_NEEDED", "WARNING", 8, 42),
     ]
-    house.sell(8)
+    fresh = "current_quantity, updated_at > opened_at"
+    house.change("UPDATE stock_alerts SET updated_at = opened_at - interval '1 day'")
+    house.receive(1)
+    house.sell(1)
+    house.keep()
+    assert house.alerts(fresh) == [(8, False), (8, False)], "what is the same costs no update"
+    house.sell(1)
+    house.keep()
+    assert house.alerts(fresh) == [(7, True), (7, True)]
+    house.sell(7)
     house.keep()
     assert house.alerts("type, severity, status, current_quantity") == [
-        ("LOW_STOCK", "WARNING", "resolved", 8),
+        ("LOW_STOCK", "WARNING", "resolved", 7),
         ("OUT_OF_STOCK", "CRITICAL", "created", 0),
         ("REORDER_NEEDED", "WARNING", "created", 0),
     ]
