@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    alerts,
     attributes,
     catalogue,
     health,
@@ -14,6 +15,8 @@ from api import (
     orders,
     organization,
     partners,
+    proposals,
+    reorder,
     stock,
     stock_bulk,
     units,
@@ -36,6 +39,9 @@ ROUTERS = (
     stock.router,
     stock_bulk.router,
     levels.router,
+    alerts.router,
+    *reorder.ROUTERS,
+    proposals.router,
     orders.router,
     *organization.ROUTERS,
     identity.router,

@@ -24,10 +24,16 @@ _CONSTRAINTS: records.Refusals = {
     "customers_code_key": _code_taken,
     "suppliers_code_key": _code_taken,
 }
+
+
+def _history() -> Conflict:
+    return usage.in_use("Its history refers to it: disable it instead of deleting it.", [])
+
+
 _REFERRED: records.Refusals = {
-    "orders_customer_fkey": lambda: usage.in_use(
-        "Its history refers to it: disable it instead of deleting it.", []
-    ),
+    "orders_customer_fkey": _history,
+    "variant_suppliers_supplier_fkey": _history,
+    "reorder_proposals_supplier_fkey": _history,
 }
 
 

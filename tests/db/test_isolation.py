@@ -222,6 +222,25 @@ _ROWS = (
         " VALUES (:id, 'variant', 'colour', 'Colour', 'text', false, '{}')"
     ),
     "INSERT INTO attribute_values (record_id, attribute_id, value) VALUES (:v, :id, 'red')",
+    (
+        "INSERT INTO stock_alerts (level_id, warehouse_id, variant_id, type, severity, status,"
+        " current_quantity, opened_at) SELECT id, warehouse_id, variant_id, 'OUT_OF_STOCK',"
+        " 'CRITICAL', 'created', 0, now() FROM inventory_levels"
+    ),
+    "INSERT INTO alert_cursors (position) VALUES (1)",
+    (
+        "INSERT INTO level_demand (level_id, day, units)"
+        " SELECT id, '2026-01-01', 1 FROM inventory_levels"
+    ),
+    "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (:v, :id)",
+    "INSERT INTO reorder_proposals (id, supplier_id, calculated_at) VALUES (:id, :id, now())",
+    (
+        "INSERT INTO reorder_lines (proposal_id, level_id, warehouse_id, variant_id, available,"
+        " in_transit, incoming, projected, reorder_point, demand_units, demand_days,"
+        " lead_time_days, target, minimum_quantity, pack_size, quantity)"
+        " SELECT :id, id, warehouse_id, variant_id, 0, 0, 0, 0, 5, 0, 30, 0, 5, 1, 1, 6"
+        " FROM inventory_levels"
+    ),
 )
 
 
@@ -302,6 +321,15 @@ def test_rows_cannot_be_written_for_another_tenant(full: World) -> None:
             " VALUES (%(mine_v)s, %(a)s, 'red')"
         ),
         (
+            "INSERT INTO stock_alerts (level_id, warehouse_id, variant_id, type, severity, status,"
+            " current_quantity, opened_at) VALUES (%(l)s, %(w)s, %(v)s, 'LOW_STOCK', 'WARNING',"
+            " 'created', 0, now())"
+        ),
+        "INSERT INTO level_demand (level_id, day, units) VALUES (%(l)s, '2026-01-01', 1)",
+        "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (%(v)s, %(s)s)",
+        "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (%(mine_v)s, %(s)s)",
+        "INSERT INTO reorder_proposals (supplier_id, calculated_at) VALUES (%(s)s, now())",
+        (
             "INSERT INTO events (posting_id, ordinal, kind, subject_kind, subject_id,"
             " subject_sequence, actor, data, occurred_at)"
             " VALUES (%(posting)s, 9, 'k', 's', '1', 1, 'a', '{}', now())"
@@ -316,6 +344,7 @@ def test_no_row_can_refer_to_a_row_of_another_tenant(statement: str, full: World
         "SELECT (SELECT id FROM products) AS p, (SELECT min(id::text) FROM inventory_levels) AS l,"
         " (SELECT id FROM organizations) AS o, (SELECT min(id) FROM postings) AS posting,"
         " (SELECT id FROM units) AS u, (SELECT id FROM attributes) AS a",
+        " (SELECT id FROM suppliers) AS s",
     )[0]
     values = {
         "mine_v": mine.variants[0],

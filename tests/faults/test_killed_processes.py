@@ -10,7 +10,7 @@ import pytest
 import stack
 from db.audit import audit
 from tests.faults.conftest import House
-from tests.faults.stories import ORDERS, check_stock, drive, expected
+from tests.faults.stories import ORDERS, check_demand, check_stock, drive, expected
 from tests.workflows.shop import Shop
 
 SEED = random.randrange(10**6)
@@ -32,6 +32,7 @@ async def test_kill_9_of_the_worker_in_the_middle_of_fifty_orders(house: House, 
             worker.start()
         endings = await driving
         assert worker.kills >= 2
+        await asyncio.to_thread(check_demand, house.maint_engine)
     assert endings == expected()
     await check_stock(shop)
     assert audit(house.maint_engine) == []
