@@ -13,6 +13,7 @@ from activities.errors import DomainErrors
 from activities.orders import OrderActivities
 from db.engine import conninfo, make_engine
 from db.follower import Follower
+from db.level_days import DailySums
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
@@ -60,6 +61,8 @@ async def serve(settings: Settings) -> None:
         queue_max=settings.writer_queue_max,
     )
     follower = Follower(conninfo(where.follower))
+    follower_engine = make_engine(where.follower, pool_size=1)
+    daily_sums = DailySums(follower_engine)
     client = await connect(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -75,6 +78,8 @@ async def serve(settings: Settings) -> None:
         )
         async with worker:
             await stop.wait()
+    daily_sums.close()
+    follower_engine.dispose()
     follower.close()
     writer.close()
     engine.dispose()

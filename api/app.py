@@ -10,10 +10,12 @@ from api import (
     health,
     identity,
     levels,
+    movements,
     orders,
     organization,
     partners,
     stock,
+    summary,
     warehouses,
 )
 from api.auth import KeyRing
@@ -30,6 +32,8 @@ ROUTERS = (
     warehouses.router,
     stock.router,
     levels.router,
+    movements.router,
+    summary.router,
     orders.router,
     *organization.ROUTERS,
     identity.router,

@@ -21,13 +21,15 @@ NAME = "level_days"
 _LOOK_SECONDS = 1.0
 _PAGE = 20_000
 
+#: A plan that was made and kept while a table was small would scan it when it has grown.
+_NO_SCAN = text("SET LOCAL enable_seqscan = off")
 _LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('stockwright.level_days', 0))")
 # Positions are dense, so that a range of them bounds the facts of a page (the last posting may
 # reach beyond it). OFFSET 0 keeps the look-up of each posting's movements from becoming a scan.
 _FOLD = text("""
 WITH posted AS MATERIALIZED (
-    SELECT id, tenant_id, first_position + facts - 1 AS last_position FROM postings
-     WHERE first_position > :after AND first_position <= :after + :at_most
+    SELECT id, first_position + facts - 1 AS last_position FROM postings
+     WHERE first_position > :after AND first_position <= :until
 ), moved AS MATERIALIZED (
     SELECT m.* FROM posted p
      CROSS JOIN LATERAL (
@@ -67,10 +69,12 @@ def fold(session: Session, at_most: int = _PAGE) -> int | None:
     Returns the position that it came to, or None when nothing is left or another one folds. Needs
     READ COMMITTED: who waited for nothing must see what the one before has committed.
     """
+    session.execute(_NO_SCAN)
     if not session.execute(_LOCK).scalar_one():
         return None
     after = events.cursor(session, NAME)
-    reached = session.execute(_FOLD, {"after": after, "at_most": at_most}).scalar_one_or_none()
+    page = {"after": after, "until": after + at_most}
+    reached = session.execute(_FOLD, page).scalar_one_or_none()
     if reached is None:
         return None
     events.advance(session, NAME, reached)

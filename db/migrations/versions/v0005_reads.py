@@ -11,12 +11,14 @@ depends_on = None
 
 # A level's row is updated by every batch, and stays cheap only while no indexed column of it
 # changes. So nothing here indexes a quantity, a value or updated_at: filters and sorts by those
-# read the tenant's levels (decision 0009).
+# read the tenant's levels (decision 0009). CASE instead of coalesce, which under row security is
+# never a condition of an index.
 LEVELS = """
 CREATE INDEX inventory_levels_warehouse_idx ON inventory_levels (tenant_id, warehouse_id, id);
-CREATE INDEX inventory_levels_place_idx ON inventory_levels
-    (tenant_id, warehouse_id, coalesce(aisle, ''), coalesce(shelf, ''), coalesce(bin_location, ''),
-     id);
+CREATE INDEX inventory_levels_place_idx ON inventory_levels (
+    tenant_id, warehouse_id, (CASE WHEN aisle IS NULL THEN '' ELSE aisle END),
+    (CASE WHEN shelf IS NULL THEN '' ELSE shelf END),
+    (CASE WHEN bin_location IS NULL THEN '' ELSE bin_location END), id);
 CREATE INDEX inventory_levels_bin_idx ON inventory_levels (tenant_id, bin_location)
     WHERE bin_location IS NOT NULL;
 """
