@@ -51,7 +51,7 @@ _NO_SCAN = text("SET LOCAL enable_seqscan = off")
 _AT_POSITION = text("""
 WITH RECURSIVE halved AS (
     SELECT id AS level_id, CAST(0 AS bigint) AS low, sequence + 1 AS high
-      FROM inventory_levels WHERE id = ANY(:ids)
+      FROM inventory_levels WHERE id = ANY(CAST(:ids AS uuid[]))
     UNION ALL
     SELECT h.level_id, CASE WHEN at.reached THEN at.sequence ELSE h.low END,
            CASE WHEN at.reached THEN h.high ELSE at.sequence END
@@ -83,7 +83,7 @@ SELECT k.level_id, (coalesce(d.movements, 0) + t.movements)::bigint,
        (coalesce(d.in_transit, 0) + coalesce(t.in_transit, 0))::bigint,
        coalesce(d.value, 0) + coalesce(t.value, 0),
        coalesce(d.in_transit_value, 0) + coalesce(t.in_transit_value, 0)
-  FROM unnest(:ids) AS k (level_id)
+  FROM unnest(CAST(:ids AS uuid[])) AS k (level_id)
   LEFT JOIN level_day_marks r ON r.level_id = k.level_id
  CROSS JOIN LATERAL (
      SELECT sum(movements) AS movements, sum(available) AS available, sum(reserved) AS reserved,
