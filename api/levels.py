@@ -88,7 +88,7 @@ class LevelQuery(SortedQuery):
     aisle: Name | None = None
     shelf: Name | None = None
     bin_location: Name | None = None
-    lot: Name | None = None
+    lot: Code | None = None
     low_stock: bool | None = Field(
         default=None, description="At or below the reorder point, which nothing available is too."
     )

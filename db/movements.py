@@ -12,6 +12,9 @@ from db import paging
 from db.tables import Posting, StockMovement
 from domain.errors import NotFound
 
+#: Times lie between the years 1901 and 8999 (``domain/values.py``).
+_FIRST_DAY, _LAST_DAY = date(1900, 1, 1), date(9000, 12, 31)
+
 
 @dataclass(frozen=True, slots=True)
 class MovementFilter:
@@ -93,14 +96,16 @@ def _times(wanted: MovementFilter) -> Iterable[ColumnElement[bool]]:
         yield at < wanted.occurred_to
     if wanted.business_date_from is not None:
         yield day >= wanted.business_date_from
-        yield at >= _midnight(wanted.business_date_from - timedelta(days=1))
+        yield at >= _midnight(wanted.business_date_from, -1)
     if wanted.business_date_to is not None:
         yield day <= wanted.business_date_to
-        yield at < _midnight(wanted.business_date_to + timedelta(days=2))
+        yield at < _midnight(wanted.business_date_to, 2)
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+def _midnight(day: date, days_later: int) -> datetime:
+    """Some days after a date, which is taken for the nearest that any time of ours can have."""
+    possible = min(max(day, _FIRST_DAY), _LAST_DAY)
+    return datetime.combine(possible + timedelta(days=days_later), time(), UTC)
 
 
 def movement(session: Session, movement_id: UUID) -> StockMovement:

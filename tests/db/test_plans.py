@@ -157,7 +157,7 @@ SELECT m.level_id, m.warehouse_id, m.variant_id, v.product_id, m.id, m.operation
        m.reference_id, l.bin_location, o.id, o.customer_id
   FROM stock_movements m JOIN inventory_levels l ON l.id = m.level_id
   JOIN variants v ON v.id = m.variant_id, (SELECT id, customer_id FROM orders LIMIT 1) o
- WHERE m.reference_id IS NOT NULL LIMIT 1
+ WHERE m.reference_id IS NOT NULL AND l.sequence < 100 LIMIT 1
 """)
 
 
