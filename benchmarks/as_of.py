@@ -21,6 +21,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import Connection
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
@@ -54,7 +55,7 @@ WITH shelf AS MATERIALIZED (
            CASE WHEN d.turn %% 2 = 1 THEN 5 ELSE -2 END AS change,
            s.available + 3 * (d.turn / 2) + CASE WHEN d.turn %% 2 = 1 THEN 5 ELSE 0 END AS after,
            timestamptz '{FIRST_DAY} 12:00Z' + make_interval(days => greatest(0,
-               (d.n * {DAYS - 1} / %(movements)s)::int
+               (CAST(d.n AS bigint) * {DAYS - 1} / %(movements)s)::int
                - CASE WHEN d.n %% 10 = 3 THEN (d.n %% 30)::int ELSE 0 END)) AS occurred_at,
            (d.n - 1) / {_POSTED} + 1 AS posting, (d.n - 1) %% {_POSTED} + 1 AS ordinal
       FROM (SELECT *, row_number() OVER (PARTITION BY shelf ORDER BY n) AS turn FROM drawn) d
@@ -131,7 +132,10 @@ def prepare(settings: Settings, levels: int, movements: int) -> Ground:
     begun = time.perf_counter()
     with psycopg.connect(lab.conninfo(MAINT), autocommit=True) as maint:
         fill(maint, lab.tenant, movements)
-        maint.execute("VACUUM (ANALYZE) stock_movements, postings, inventory_levels")
+    with psycopg.connect(
+        make_conninfo(where.admin_url, dbname=lab.database), autocommit=True
+    ) as admin:
+        admin.execute("VACUUM ANALYZE")
     app, follower = (
         make_engine(role_url(where.admin_url, role, where.passwords[role], lab.database))
         for role in (APP, FOLLOWER)
