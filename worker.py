@@ -14,6 +14,7 @@ from activities.orders import OrderActivities
 from db.alert_keeper import AlertKeeper
 from db.engine import conninfo, make_engine
 from db.follower import Follower
+from db.level_days import DailySums
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
@@ -62,8 +63,9 @@ async def serve(settings: Settings) -> None:
         queue_max=settings.writer_queue_max,
     )
     follower = Follower(conninfo(where.follower))
-    following = make_engine(where.follower, pool_size=1)
+    following = make_engine(where.follower, pool_size=2)
     keeper = AlertKeeper(following, engine)
+    daily_sums = DailySums(following)
     client = await connect(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -80,6 +82,7 @@ async def serve(settings: Settings) -> None:
         async with worker:
             await stop.wait()
     keeper.close()
+    daily_sums.close()
     follower.close()
     writer.close()
     following.dispose()

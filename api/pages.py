@@ -17,8 +17,8 @@ from domain.attributes import FILTERS_MAX, ValueFilter
 View = TypeVar("View", bound=BaseModel)
 
 
-class PageQuery(BaseModel):
-    """Query parameters of every list; a list with filters adds them in a subclass."""
+class SortedQuery(BaseModel):
+    """Query parameters of every list; each list says by what it can be sorted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,6 +26,12 @@ class PageQuery(BaseModel):
     cursor: str | None = Field(
         default=None, max_length=1000, description="`next_cursor` of the page before."
     )
+    sort: str | None
+
+
+class PageQuery(SortedQuery):
+    """Query parameters of a list by age; a list with filters adds them in a subclass."""
+
     sort: Literal["created_at", "-created_at"] = "created_at"
 
 
@@ -49,14 +55,14 @@ class ListOf(BaseModel, Generic[View]):
     next_cursor: str | None
 
 
-def window(request: Request, query: PageQuery) -> Window:
+def window(request: Request, query: SortedQuery) -> Window:
     """The part of the list that the query asks for.
 
     Raises:
         Unreadable: the cursor is broken or was given for another list, filter or order.
     """
     after = None if query.cursor is None else _decode(query.cursor, _list_id(request))
-    return Window(limit=query.limit, after=after, descending=query.sort.startswith("-"))
+    return Window(query.limit, after, descending=(query.sort or "").startswith("-"))
 
 
 def listing(request: Request, page: Page[object], views: Sequence[BaseModel]) -> Response:
@@ -86,7 +92,7 @@ def _list_id(request: Request) -> str:
 
 
 def _encode(position: Position, list_id: str) -> str:
-    text = json.dumps([list_id, *position], separators=(",", ":"))
+    text = json.dumps([list_id, *position], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

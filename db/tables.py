@@ -460,3 +460,29 @@ class Payment(Base):
     reference: Mapped[str | None]
     received_at: Mapped[datetime]
     recorded_by: Mapped[str]
+
+
+class LevelDay(Base):
+    """What the movements of one business date changed of a level; kept by db/level_days.py."""
+
+    __tablename__ = "level_days"
+    tenant_id: Mapped[TenantId]
+    level_id: Mapped[UUID] = mapped_column(primary_key=True)
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    movements: Mapped[Count]
+    available: Mapped[Count]
+    reserved: Mapped[Count]
+    damaged: Mapped[Count]
+    quarantine: Mapped[Count]
+    in_transit: Mapped[Count]
+    value: Mapped[Value]
+    in_transit_value: Mapped[Value]
+
+
+class LevelDayMark(Base):
+    """Up to which sequence the movements of a level are in its days."""
+
+    __tablename__ = "level_day_marks"
+    tenant_id: Mapped[TenantId]
+    level_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[Count]

@@ -69,6 +69,11 @@ def decimal_text(value: Decimal, *, at_least: int = 2) -> str:
     return f"{whole}.{decimals.rstrip('0').ljust(at_least, '0')}" if at_least or decimals else whole
 
 
+def cost_text(cost: Decimal) -> str:
+    """A cost per unit at six decimals, as people read it; the ledger keeps 24."""
+    return decimal_text(round(cost, 6))
+
+
 def _decimal_from(pattern: str) -> BeforeValidator:
     def read(value: object) -> Decimal:
         if isinstance(value, Decimal):

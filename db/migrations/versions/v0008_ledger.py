@@ -4,7 +4,7 @@ from alembic import op
 
 from db.migrations.isolation import append_only, isolate
 
-revision = "0009"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
