@@ -269,6 +269,25 @@ class StockMovement(Base):
     recorded_at: Mapped[datetime]
 
 
+class SignedBreak(Base):
+    """By how much a level's chain breaks at a movement, accepted by a person who signed it."""
+
+    __tablename__ = "signed_breaks"
+    tenant_id: Mapped[TenantId]
+    level_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[Count] = mapped_column(primary_key=True)
+    available: Mapped[Count]
+    reserved: Mapped[Count]
+    damaged: Mapped[Count]
+    quarantine: Mapped[Count]
+    in_transit: Mapped[Count]
+    value: Mapped[Value]
+    correction_id: Mapped[UUID]
+    signed_by: Mapped[str]
+    reason: Mapped[str]
+    signed_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
+
+
 class Event(Base):
     """A fact that is no movement, in order, per subject and for the whole ledger."""
 

@@ -4,13 +4,14 @@ from itertools import product
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from db.engine import APP, FOLLOWER, MAINT, OWNER, transaction
 from db.events import NewFact, assign_positions, record
 from tests.db.conftest import World
 from tests.support import AT, answers, connected, receive, rows, writers
 
-TABLES = ("stock_movements", "events", "postings")
+TABLES = ("stock_movements", "events", "postings", "signed_breaks")
 STATEMENTS = {
     "update": "UPDATE {} SET tenant_id = tenant_id",
     "update of a column": "UPDATE {} SET posting_id = posting_id",
@@ -26,6 +27,14 @@ def recorded(world: World) -> World:
         answers([writer.submit(world.tenant, receive(world.items, 1))])
     with transaction(world.app, world.tenant) as session:
         record(session, [NewFact("thing.made", "thing", "1", 1, "tester", AT, {"a": 1})])
+    with transaction(world.maint, world.tenant) as session:
+        session.execute(
+            text(
+                "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged,"
+                " quarantine, in_transit, value, correction_id, signed_by, reason)"
+                " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, id, 'x', 'x' FROM stock_movements"
+            )
+        )
     return world
 
 
@@ -43,6 +52,8 @@ def test_nobody_changes_or_removes_what_was_recorded(role: str, recorded: World)
     for table, (name, statement) in product(TABLES, STATEMENTS.items()):
         if (name, table) == ("update of a column", "postings"):
             statement = "UPDATE {} SET facts = facts + 1"  # noqa: PLW2901  # It has no posting_id.
+        if (name, table) == ("update of a column", "signed_breaks"):
+            statement = "UPDATE {} SET reason = 'y'"  # noqa: PLW2901  # Nor has this.
         with connected(recorded.database.conninfo(role)) as conn:
             conn.execute("SELECT set_config('app.tenant', %s, false)", (str(recorded.tenant),))
             # Without its own forced row security the owner would reach every row.

@@ -182,7 +182,17 @@ def full(world: World) -> World:
         record(session, [NewFact("thing.made", "thing", "1", 1, "tester", AT, {})])
         for statement in _ROWS:
             session.execute(text(statement), ids)
+    with transaction(world.maint, world.tenant) as session:
+        session.execute(text(_SIGNED))
     return world
+
+
+#: What only maint may write.
+_SIGNED = (
+    "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged, quarantine,"
+    " in_transit, value, correction_id, signed_by, reason)"
+    " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, operation_id, 'x', 'x' FROM stock_movements"
+)
 
 
 _ROWS = (
