@@ -14,6 +14,7 @@ from api import (
     organization,
     partners,
     stock,
+    stock_corrections,
     warehouses,
 )
 from api.auth import KeyRing
@@ -29,6 +30,7 @@ ROUTERS = (
     *partners.ROUTERS,
     warehouses.router,
     stock.router,
+    stock_corrections.router,
     levels.router,
     orders.router,
     *organization.ROUTERS,

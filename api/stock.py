@@ -25,7 +25,7 @@ from domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from domain.permissions import Actor, Permission
 from domain.reservations import KeepReservation, reservation_workflow_id
 from domain.stock import (
-    UNKNOWN_ITEM,
+    UNKNOWN,
     Accepted,
     Action,
     Adjust,
@@ -285,7 +285,7 @@ async def add_stock(
 ) -> Response:
     """Add goods at their cost; the average cost follows."""
     action = Receive(_lines(body.lines), Kind(body.kind))
-    return await _post(services, actor, command, action, body)
+    return await post_stock(services, actor, command, action, body)
 
 
 @router.post("/deduct")
@@ -294,7 +294,7 @@ async def deduct_stock(
 ) -> Response:
     """Take goods out at average cost: a sale over the counter, a write-off."""
     action = Deduct(_lines(body.lines), Kind(body.kind))
-    return await _post(services, actor, command, action, body)
+    return await post_stock(services, actor, command, action, body)
 
 
 @router.post("/adjust")
@@ -302,7 +302,7 @@ async def adjust_stock(
     body: AdjustStock, actor: Adjuster, services: TheServices, command: KeyedCommand
 ) -> Response:
     """Correct what is available by a signed quantity, with a reason."""
-    return await _post(services, actor, command, Adjust(_lines(body.lines)), body)
+    return await post_stock(services, actor, command, Adjust(_lines(body.lines)), body)
 
 
 @router.post("/set")
@@ -314,7 +314,7 @@ async def set_stock(
         SetLine(line.level(), line.quantity, line.expected_quantity, n)
         for n, line in enumerate(body.lines, start=1)
     )
-    return await _post(services, actor, command, Set(lines), body)
+    return await post_stock(services, actor, command, Set(lines), body)
 
 
 @router.post("/move")
@@ -323,7 +323,7 @@ async def move_stock(
 ) -> Response:
     """Move units between buckets: damage, quarantine, back to the shelf."""
     action = Move(_lines(body.lines), Bucket(body.source), Bucket(body.target), _MOVES[body.target])
-    return await _post(services, actor, command, action, body)
+    return await post_stock(services, actor, command, action, body)
 
 
 @router.post("/transfer")
@@ -340,7 +340,7 @@ async def transfer_stock(
         )
         for n, line in enumerate(body.lines, start=1)
     )
-    return await _post(services, actor, command, Transfer(lines), body)
+    return await post_stock(services, actor, command, Transfer(lines), body)
 
 
 @router.post("/reserve")
@@ -376,7 +376,7 @@ async def reserve_stock(
         static_summary=f"Reservation {body.owner} · {actor.tenant_slug}",
     )
     action = Reserve(_lines(body.lines), owner, body.expires_at)
-    return await _post(services, actor, command, action, body)
+    return await post_stock(services, actor, command, action, body)
 
 
 @router.post("/release")
@@ -386,7 +386,7 @@ async def release_stock(
     """Free held units before their time."""
     owner = reservation_workflow_id(actor.tenant_slug, body.owner)
     lines = None if body.lines is None else _held(body.lines)
-    return await _post(services, actor, command, Release(owner, lines), body)
+    return await post_stock(services, actor, command, Release(owner, lines), body)
 
 
 @router.post("/confirm-sale")
@@ -395,7 +395,7 @@ async def confirm_sale(
 ) -> Response:
     """Sell held units: they leave reserved and on hand together."""
     owner = reservation_workflow_id(actor.tenant_slug, body.owner)
-    return await _post(services, actor, command, Ship(owner, _held(body.lines)), body)
+    return await post_stock(services, actor, command, Ship(owner, _held(body.lines)), body)
 
 
 def _lines(lines: list[Any]) -> tuple[Line, ...]:
@@ -412,7 +412,7 @@ def _held(lines: list[HeldLine]) -> dict[int, int]:
     return sums
 
 
-async def _post(
+async def post_stock(
     services: Services, actor: Actor, command: Command, action: Action, body: Any
 ) -> Response:
     """Hand the action to the writer and wait until its answer is durable."""
@@ -457,7 +457,7 @@ def _encode(
 ) -> tuple[int, bytes]:
     """The HTTP answer that is stored with the effect, byte for byte."""
     if isinstance(result, Refused):
-        kind = NotFound if result.code == UNKNOWN_ITEM else Conflict
+        kind = NotFound if result.code in UNKNOWN else Conflict
         error = kind(result.detail, code=result.code, details=result.details)
         return error.status, render_problem(error, instance)
     return 200, to_json(describe(operation_id, action, result))

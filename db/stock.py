@@ -23,19 +23,23 @@ from db.operations import reused
 from db.stock_batch import Batch, Operation, OperationKey
 from domain.errors import Conflict, InFlight, StockwrightError
 from domain.stock import (
-    UNKNOWN_ITEM,
+    UNKNOWN,
     Accepted,
     Action,
     Adjust,
     Change,
     Hold,
+    Kind,
     Level,
     LevelKey,
+    Moved,
     NewId,
     Origin,
+    Original,
     Receive,
     Refused,
     Release,
+    Reverse,
     Set,
     Ship,
     Transfer,
@@ -142,7 +146,8 @@ class Ledger:
             psycopg.Error: whatever the database refused; roll back.
         """
         conn.execute(sql.SET_TENANT, (str(tenant),))
-        ids, unknown = self._resolve(conn, tenant, commands)
+        originals, more = _originals(conn, tenant, commands)
+        ids, unknown = self._resolve(conn, tenant, commands, more)
         # A reserve adds holds and needs none; only what uses holds has them read. Each statement
         # sees what was committed before it, so the keys are read before the holds: whoever finds
         # the key of a reserve finds its holds too, and whoever misses it meets it when it buries.
@@ -153,9 +158,13 @@ class Ledger:
             locked = conn.execute(sql.LOCK, (tenant, ids))
         known = conn.execute(sql.OPERATIONS, _key_columns(tenant, commands))
         held = conn.execute(sql.HOLDS, (tenant, owners)) if owners else None
+        if originals:
+            done = conn.execute(sql.REVERSALS, (tenant, list(originals)))
+            for original_id, operation_id in done:
+                originals[original_id].reversed_by = operation_id
         levels = {level.id: level for level in map(_level, locked.fetchall())}
         self._forget_missing(ids, levels)
-        view = View({level.key: level for level in levels.values()}, {}, unknown)
+        view = View({level.key: level for level in levels.values()}, {}, unknown, originals)
         if held is not None:
             _fill_holds(view, levels, held.fetchall())
         stored = {(row[0], row[1]): Operation(*row) for row in known.fetchall()}
@@ -165,12 +174,19 @@ class Ledger:
             given = write.parameters(tenant)
             numbered = [given[name] for name in sql.WRITE_PARAMETERS]
             RawCursor(conn).execute(sql.WRITE, numbered)
+        if write.reversals:
+            pairs = (list(write.reversals), list(write.reversals.values()))
+            conn.execute(sql.WRITE_REVERSALS, (tenant, *pairs))
         return outcomes
 
     def _resolve(
-        self, conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
+        self,
+        conn: Connection[Any],
+        tenant: UUID,
+        commands: Sequence[StockCommand],
+        more: frozenset[UUID],
     ) -> tuple[list[UUID], frozenset[LevelKey]]:
-        """Ids of the levels that the batch names, creating those that goods come into.
+        """Ids of the levels that the batch names and ``more``, creating those goods come into.
 
         The second part are keys that name something which does not exist.
         """
@@ -196,7 +212,7 @@ class Ledger:
             unknown = frozenset(
                 key for key in without if (key.warehouse_id, key.variant_id) not in known
             )
-        return sorted(ids.values()), unknown
+        return sorted({*ids.values(), *more}), unknown
 
     def _find(
         self, conn: Connection[Any], tenant: UUID, keys: Sequence[LevelKey]
@@ -225,7 +241,7 @@ class Ledger:
         operation_id = self._new_id()
         result = decide(_narrowed(view, stored, command, write), command.action, self._new_id)
         status, body = command.encode(operation_id, command.action, result)
-        if isinstance(result, Refused) and result.code == UNKNOWN_ITEM:
+        if isinstance(result, Refused) and result.code in UNKNOWN:
             return Outcome(status, body)
         if isinstance(result, Accepted):
             self._collect(view, command, operation_id, result, write)
@@ -267,6 +283,10 @@ class Ledger:
         for hold in accepted.used_holds:
             if hold.id not in write.new_holds:
                 write.used_holds[hold.id] = hold
+        if isinstance(command.action, Reverse):
+            reversed_id = command.action.operation_id
+            view.originals[reversed_id].reversed_by = operation_id
+            write.reversals[reversed_id] = operation_id
 
 
 def _replay(known: Operation, command: StockCommand) -> Outcome | StockwrightError:
@@ -305,8 +325,24 @@ def _narrowed(
     return View(view.levels, {action.owner: holds}, view.unknown)
 
 
+def _originals(
+    conn: Connection[Any], tenant: UUID, commands: Sequence[StockCommand]
+) -> tuple[dict[UUID, Original], frozenset[UUID]]:
+    """The operations that the batch takes back, and the levels that they moved."""
+    wanted = [c.action.operation_id for c in commands if isinstance(c.action, Reverse)]
+    originals: dict[UUID, Original] = {}
+    levels: set[UUID] = set()
+    if wanted:
+        for row in conn.execute(sql.ORIGINALS, (tenant, wanted)):
+            operation_id, level_id, warehouse_id, variant_id, lot, kind, *changes = row
+            levels.add(level_id)
+            moved = Moved(LevelKey(warehouse_id, variant_id, lot), Kind(kind), *changes)
+            originals.setdefault(operation_id, Original([])).movements.append(moved)
+    return originals, frozenset(levels)
+
+
 def _keys(action: Action) -> Iterable[LevelKey]:
-    if isinstance(action, Release | Ship):
+    if isinstance(action, Release | Ship | Reverse):
         return ()
     keys = [line.level for line in action.lines]
     if isinstance(action, Transfer):

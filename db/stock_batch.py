@@ -33,6 +33,8 @@ class Batch:
     operations: dict[OperationKey, Operation] = field(default_factory=dict)
     new_holds: dict[UUID, tuple[Hold, UUID]] = field(default_factory=dict)
     used_holds: dict[UUID, Hold] = field(default_factory=dict)
+    #: The operation that is taken back, to the one that did it.
+    reversals: dict[UUID, UUID] = field(default_factory=dict)
 
     def add(self, level: Level, operation_id: UUID, change: Change) -> None:
         """A movement of the command whose origin was added last."""

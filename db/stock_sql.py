@@ -55,6 +55,26 @@ SELECT id, level_id, owner, line, quantity, open, expires_at, operation_id FROM 
  WHERE tenant_id = %s AND owner = ANY(%s::text[]) AND open > 0 ORDER BY id
 """
 
+# The movements of operations that are to be reversed; they never change, so no lock is needed.
+ORIGINALS = """
+SELECT m.operation_id, m.level_id, l.warehouse_id, l.variant_id, l.lot, m.kind, m.available_change,
+       m.reserved_change, m.damaged_change, m.quarantine_change, m.in_transit_change,
+       m.value_change
+  FROM stock_movements m JOIN inventory_levels l ON l.tenant_id = m.tenant_id AND l.id = m.level_id
+ WHERE m.tenant_id = %s AND m.operation_id = ANY(%s::uuid[])
+ ORDER BY m.posting_id, m.ordinal
+"""
+
+REVERSALS = """
+SELECT original_id, operation_id FROM reversals
+ WHERE tenant_id = %s AND original_id = ANY(%s::uuid[])
+"""
+
+WRITE_REVERSALS = """
+INSERT INTO reversals (tenant_id, original_id, operation_id)
+SELECT %s, * FROM unnest(%s::uuid[], %s::uuid[])
+"""
+
 # OFFSET 0 keeps the planner from turning the look-ups round into a scan of all keys.
 OPERATIONS = """
 SELECT o.source, o.key, o.fingerprint, o.state, o.status, o.answer, o.id

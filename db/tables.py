@@ -288,6 +288,15 @@ class SignedBreak(Base):
     signed_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
 
 
+class Reversal(Base):
+    """An operation that was taken back, and the one that did it."""
+
+    __tablename__ = "reversals"
+    tenant_id: Mapped[TenantId]
+    original_id: Mapped[UUID] = mapped_column(primary_key=True)
+    operation_id: Mapped[UUID]
+
+
 class Event(Base):
     """A fact that is no movement, in order, per subject and for the whole ledger."""
 

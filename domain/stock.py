@@ -18,6 +18,8 @@ MAX_QUANTITY = 2**53
 #: Lines of one command: as many as an order may have.
 MAX_LINES = 2000
 MAX_COST = Decimal(10) ** 14
+#: What one revaluation may add to a level.
+MAX_VALUE = Decimal(10) ** 20
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
 
@@ -50,6 +52,8 @@ class Kind(StrEnum):
     RESTOCK = "restock"
     TRANSFER_OUT = "transfer_out"
     TRANSFER_IN = "transfer_in"
+    REVERSAL = "reversal"
+    REVALUATION = "revaluation"
 
 
 class LevelKey(NamedTuple):
@@ -201,10 +205,36 @@ class Ship:
     lines: Mapping[int, int]
 
 
-#: The refusal for what does not exist; its answer is not stored, as it may come to exist.
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """Undo an operation by the opposite movements; it is named by its id."""
+
+    operation_id: UUID
+
+
+class RevalueLine(NamedTuple):
+    """What the value of a level rises or falls by; its units stay."""
+
+    level: LevelKey
+    value: Decimal
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Revalue:
+    """The goods on hand turn out to have cost more or less: the average cost follows."""
+
+    lines: tuple[RevalueLine, ...]
+
+
 UNKNOWN_ITEM = "unknown_item"
+UNKNOWN_OPERATION = "unknown_operation"
+#: Refusals for what does not exist; their answers are not stored, as it may come to exist.
+UNKNOWN = frozenset({UNKNOWN_ITEM, UNKNOWN_OPERATION})
 NewId = Callable[[], UUID]
-Action = Receive | Deduct | Adjust | Move | Set | Transfer | Reserve | Release | Ship
+Action = (
+    Receive | Deduct | Adjust | Move | Set | Transfer | Reserve | Release | Ship | Reverse | Revalue
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +292,30 @@ class Refused:
     details: dict[str, Any]
 
 
+class Moved(NamedTuple):
+    """What a movement of an earlier operation did: what its reversal takes back."""
+
+    level: LevelKey
+    kind: Kind
+    available: int
+    reserved: int
+    damaged: int
+    quarantine: int
+    in_transit: int
+    value: Decimal
+
+
+@dataclass(slots=True)
+class Original:
+    """An operation that is to be reversed: its movements, and the operation that did it before."""
+
+    movements: list[Moved]
+    reversed_by: UUID | None = None
+
+
 @dataclass(slots=True)
 class View:
-    """The locked levels and the open holds of the owners that a batch touches.
+    """The locked levels, the open holds of the owners and the operations that a batch touches.
 
     ``unknown`` are keys whose variant or warehouse does not exist.
     """
@@ -272,6 +323,7 @@ class View:
     levels: dict[LevelKey, Level]
     holds: dict[str, list[Hold]]
     unknown: frozenset[LevelKey] = frozenset()
+    originals: dict[UUID, Original] = field(default_factory=dict)
 
 
 def check(action: Action) -> None:
@@ -281,20 +333,7 @@ def check(action: Action) -> None:
         InvalidInput: no line, too many, a quantity out of 1..2^53, an adjustment by nothing, a
             cost below zero or finer than a millionth, a move between buckets that allow none.
     """
-    if isinstance(action, Release | Ship):
-        rows = list((action.lines or {}).values())
-        if isinstance(action, Ship) and not rows:
-            raise InvalidInput.field("/lines", "empty", "At least one line is needed.")
-    else:
-        rows = [line.quantity for line in action.lines]
-        if not 1 <= len(rows) <= MAX_LINES:
-            raise InvalidInput.field("/lines", "length", f"1 to {MAX_LINES} lines are allowed.")
-        for n, line in enumerate(action.lines):
-            cost = getattr(line, "unit_cost", None)
-            if cost is not None and (
-                not cost.is_finite() or not ZERO <= cost < MAX_COST or cost != cost.quantize(MICRO)
-            ):
-                raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
+    rows = _quantities(action)
     if isinstance(action, Move):
         _check_move(action)
     if isinstance(action, Set | Transfer):
@@ -306,6 +345,31 @@ def check(action: Action) -> None:
             raise InvalidInput.field(
                 f"/lines/{n}/quantity", "quantity", f"It must be {least} to {MAX_QUANTITY}."
             )
+
+
+def _quantities(action: Action) -> list[int]:
+    """The quantities of the lines, after their number and their costs were looked at."""
+    if isinstance(action, Reverse):
+        return []
+    if isinstance(action, Release | Ship):
+        rows = list((action.lines or {}).values())
+        if isinstance(action, Ship) and not rows:
+            raise InvalidInput.field("/lines", "empty", "At least one line is needed.")
+        return rows
+    if not 1 <= len(action.lines) <= MAX_LINES:
+        raise InvalidInput.field("/lines", "length", f"1 to {MAX_LINES} lines are allowed.")
+    if isinstance(action, Revalue):
+        for n, worth in enumerate(action.lines):
+            if not abs(worth.value) < MAX_VALUE or worth.value != worth.value.quantize(MICRO):
+                raise InvalidInput.field(f"/lines/{n}/value", "value", "The value is no amount.")
+        return []
+    for n, line in enumerate(action.lines):
+        cost = getattr(line, "unit_cost", None)
+        if cost is not None and (
+            not cost.is_finite() or not ZERO <= cost < MAX_COST or cost != cost.quantize(MICRO)
+        ):
+            raise InvalidInput.field(f"/lines/{n}/unit_cost", "cost", "The cost is no amount.")
+    return [line.quantity for line in action.lines]
 
 
 def _check_levels(action: Set | Transfer) -> None:

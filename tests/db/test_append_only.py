@@ -8,15 +8,22 @@ from sqlalchemy import text
 
 from db.engine import APP, FOLLOWER, MAINT, OWNER, transaction
 from db.events import NewFact, assign_positions, record
+from domain.stock import Reverse
 from tests.db.conftest import World
-from tests.support import AT, answers, connected, receive, rows, writers
+from tests.support import AT, answers, command, connected, receive, rows, writers
 
-TABLES = ("stock_movements", "events", "postings", "signed_breaks")
+TABLES = ("stock_movements", "events", "postings", "reversals", "signed_breaks")
 STATEMENTS = {
     "update": "UPDATE {} SET tenant_id = tenant_id",
     "update of a column": "UPDATE {} SET posting_id = posting_id",
     "delete": "DELETE FROM {}",
     "truncate": "TRUNCATE {} CASCADE",
+}
+#: For tables without a posting_id.
+COLUMNS = {
+    "postings": "facts = facts + 1",
+    "reversals": "operation_id = operation_id",
+    "signed_breaks": "reason = 'y'",
 }
 
 
@@ -25,6 +32,12 @@ def recorded(world: World) -> World:
     """A world with one fact in every table of the ledger."""
     with writers(world.database.conninfo(), 1) as (writer,):
         answers([writer.submit(world.tenant, receive(world.items, 1))])
+        ((done,),) = rows(
+            world.app,
+            world.tenant,
+            "SELECT operation_id FROM stock_movements",
+        )
+        answers([writer.submit(world.tenant, command(Reverse(done)))])
     with transaction(world.app, world.tenant) as session:
         record(session, [NewFact("thing.made", "thing", "1", 1, "tester", AT, {"a": 1})])
     with transaction(world.maint, world.tenant) as session:
@@ -50,10 +63,8 @@ def test_nobody_changes_or_removes_what_was_recorded(role: str, recorded: World)
     before = _state(recorded)
     assert all(before)
     for table, (name, statement) in product(TABLES, STATEMENTS.items()):
-        if (name, table) == ("update of a column", "postings"):
-            statement = "UPDATE {} SET facts = facts + 1"  # noqa: PLW2901  # It has no posting_id.
-        if (name, table) == ("update of a column", "signed_breaks"):
-            statement = "UPDATE {} SET reason = 'y'"  # noqa: PLW2901  # Nor has this.
+        if name == "update of a column" and table in COLUMNS:
+            statement = f"UPDATE {{}} SET {COLUMNS[table]}"  # noqa: PLW2901, S608
         with connected(recorded.database.conninfo(role)) as conn:
             conn.execute("SELECT set_config('app.tenant', %s, false)", (str(recorded.tenant),))
             # Without its own forced row security the owner would reach every row.
@@ -78,18 +89,18 @@ def _positions(world: World) -> list[int | None]:
 
 
 def test_a_missing_position_is_set_once_and_never_moved(recorded: World) -> None:
-    assert _positions(recorded) == [None, None]
+    assert _positions(recorded) == [None, None, None]
     with transaction(recorded.app, recorded.tenant) as session:
-        assert assign_positions(session) == 2
-    assert _positions(recorded) == [1, 2]
+        assert assign_positions(session) == 3
+    assert _positions(recorded) == [1, 2, 3]
     with transaction(recorded.app, recorded.tenant) as session:
-        assert assign_positions(session) == 2
+        assert assign_positions(session) == 3
     with (
         connected(recorded.database.conninfo(MAINT)) as conn,
         pytest.raises(psycopg.errors.RestrictViolation),
     ):
         conn.execute("UPDATE postings SET first_position = first_position + 10")
-    assert _positions(recorded) == [1, 2]
+    assert _positions(recorded) == [1, 2, 3]
 
 
 def test_maint_may_not_smuggle_a_change_in_with_a_position(recorded: World) -> None:
@@ -98,7 +109,7 @@ def test_maint_may_not_smuggle_a_change_in_with_a_position(recorded: World) -> N
         pytest.raises(psycopg.errors.RestrictViolation),
     ):
         conn.execute("UPDATE postings SET first_position = 1, facts = 99 WHERE id = 1")
-    assert _positions(recorded) == [None, None]
+    assert _positions(recorded) == [None, None, None]
 
 
 @pytest.mark.parametrize("role", [APP, FOLLOWER, MAINT])

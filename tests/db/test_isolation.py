@@ -204,6 +204,7 @@ _ROWS = (
         "INSERT INTO employees (department_id, first_name, last_name, email)"
         " VALUES (:id, 'A', 'B', 'a@b.example')"
     ),
+    "INSERT INTO reversals (original_id, operation_id) VALUES (:id, :v)",
     "INSERT INTO customers (id, name) VALUES (:id, 'C')",
     "INSERT INTO suppliers (id, name) VALUES (:id, 'S')",
     (

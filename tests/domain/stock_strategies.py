@@ -8,6 +8,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from domain.stock import (
+    Accepted,
     Action,
     Adjust,
     Bucket,
@@ -18,12 +19,23 @@ from domain.stock import (
     LevelKey,
     Line,
     Move,
+    Moved,
+    Original,
     Receive,
+    Refused,
     Release,
     Reserve,
+    Revalue,
+    RevalueLine,
+    Reverse,
+    Set,
+    SetLine,
     Ship,
+    Transfer,
+    TransferLine,
     View,
 )
+from domain.stock_rules import decide
 
 OWNERS = ("order-1", "order-2", "order-3")
 #: Buckets that a move may name; the others follow from reservations and transfers.
@@ -84,8 +96,80 @@ def lines(
     return st.lists(line, min_size=1, max_size=4).map(tuple)
 
 
+def corrections(known: Sequence[LevelKey]) -> st.SearchStrategy[Action]:
+    """Set, transfer, reverse and revalue; a reverse names a late operation by number."""
+    place = st.sampled_from(list(known))
+    sets = st.builds(
+        SetLine, place, st.integers(0, 12), st.one_of(st.none(), st.integers(0, 12)), st.just(1)
+    )
+    pairs = [(a, b) for a in known for b in known if a.variant_id == b.variant_id]
+    ways = st.sampled_from([(a, b) for a, b in pairs if a != b])
+    transfer = st.builds(lambda way, q: TransferLine(way[0], way[1], q), ways, quantities)
+    worth = st.decimals(min_value=-50, max_value=50, places=6, allow_nan=False)
+    revalues = st.lists(st.builds(RevalueLine, place, worth), min_size=1, max_size=3)
+    one_way = st.lists(transfer, min_size=1, max_size=3).filter(
+        lambda lines: not {x.level for x in lines} & {x.target for x in lines}
+    )
+    return st.one_of(
+        st.lists(sets, min_size=1, max_size=3, unique_by=lambda x: x.level).map(
+            lambda lines: Set(tuple(lines))
+        ),
+        one_way.map(lambda lines: Transfer(tuple(lines))),
+        one_way.map(lambda lines: Transfer(tuple(lines))),
+        revalues.map(lambda lines: Revalue(tuple(lines))),
+        st.integers(0, 9).map(lambda n: Reverse(UUID(int=n))),
+        st.integers(0, 9).map(lambda n: Reverse(UUID(int=n))),
+    )
+
+
+def every_action(known: Sequence[LevelKey]) -> st.SearchStrategy[Action]:
+    """Any command there is; see ``corrections`` for what a reverse names."""
+    return st.one_of(actions(known), actions(known), corrections(known))
+
+
+def remember(view: View, operation_id: UUID, action: Action, accepted: Accepted) -> None:
+    """Keep an operation in the view, as the database would, so that it can be reversed."""
+    if isinstance(action, Reverse):
+        view.originals[action.operation_id].reversed_by = operation_id
+    if accepted.changes:
+        view.originals[operation_id] = Original(
+            [
+                Moved(
+                    change.level,
+                    change.kind,
+                    change.available,
+                    change.reserved,
+                    change.damaged,
+                    change.quarantine,
+                    change.in_transit,
+                    change.value,
+                )
+                for change in accepted.changes
+            ]
+        )
+
+
+def latest(view: View, action: Action) -> Action:
+    """A drawn reverse gets the id of an operation, counted from the latest; others stay."""
+    if not isinstance(action, Reverse) or not view.originals:
+        return action
+    if action.operation_id in view.originals:
+        return action
+    known = list(view.originals)
+    return Reverse(known[-1 - action.operation_id.int % len(known)])
+
+
+def step(view: View, action: Action, new_id: Callable[[], UUID]) -> Accepted | Refused:
+    """Decide a drawn action, and remember it."""
+    action = latest(view, action)
+    decided = decide(view, action, new_id)
+    if isinstance(decided, Accepted):
+        remember(view, new_id(), action, decided)
+    return decided
+
+
 def actions(known: Sequence[LevelKey]) -> st.SearchStrategy[Action]:
-    """Any well-formed command on these levels."""
+    """What brings goods in, moves them within a level, holds them and takes them out."""
     plain = lines(known)
     owners = st.sampled_from(OWNERS)
     some = st.dictionaries(st.integers(1, 3), st.integers(1, 8), min_size=1, max_size=3)

@@ -5,7 +5,7 @@ from alembic import op
 from db.migrations.isolation import append_only, isolate
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
