@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from domain.errors import Conflict
 from domain.stock import ZERO
-from domain.stock_rules import value_of
+from domain.stock_steps import value_of
 
 BUCKETS = ("available", "reserved", "damaged", "quarantine", "in_transit")
 _AVERAGE = Decimal(1).scaleb(-24)

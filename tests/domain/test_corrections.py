@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.corrections import Keep, Settled, Standing, settle
 from domain.errors import Conflict
-from domain.stock_rules import value_of
+from domain.stock_steps import value_of
 
 _units = st.integers(min_value=-5, max_value=10**6)
 _held = st.integers(min_value=0, max_value=10**6)
