@@ -3,19 +3,24 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+import schedules
 from activities.errors import DomainErrors
+from activities.housekeeping import HousekeepingActivities
 from activities.orders import OrderActivities
 from db.engine import conninfo, make_engine
 from db.follower import Follower
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
 
@@ -25,19 +30,27 @@ def build(
     activities: OrderActivities,
     executor: Executor,
     *,
+    housekeeping: HousekeepingActivities | None = None,
     activities_max: int = 16,
     task_queue: str,
 ) -> Worker:
-    """A worker with every workflow and activity of the project."""
+    """A worker with every workflow and activity of the project.
+
+    Without ``housekeeping`` (which needs the maint role) those steps are left to other workers.
+    """
+    chores: list[Callable[..., Any]] = []
+    if housekeeping is not None:
+        chores = [housekeeping.tenants, housekeeping.expire_keys]
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[OrderWorkflow, ReservationWorkflow],
+        workflows=[OrderWorkflow, ReservationWorkflow, HousekeepingWorkflow],
         activities=[
             activities.reserve_stock,
             activities.release_stock,
             activities.ship_stock,
             activities.record_order,
+            *chores,
         ],
         activity_executor=executor,
         interceptors=[DomainErrors()],
@@ -54,6 +67,8 @@ async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; what is running then finishes or is taken up by the next."""
     where = addresses(settings)
     engine = make_engine(where.app, pool_size=settings.worker_activities_max)
+    # Only the housekeeping uses it, for one tenant at a time.
+    maint = make_engine(where.maint, pool_size=2)
     writer = StockWriter(
         conninfo(where.app),
         batch_max=settings.writer_batch_max,
@@ -70,14 +85,17 @@ async def serve(settings: Settings) -> None:
             client,
             OrderActivities(engine, writer),
             executor,
+            housekeeping=HousekeepingActivities(maint),
             activities_max=settings.worker_activities_max,
             task_queue=settings.task_queue,
         )
+        await schedules.ensure(client, settings.task_queue)
         async with worker:
             await stop.wait()
     follower.close()
     writer.close()
     engine.dispose()
+    maint.dispose()
 
 
 def main() -> None:

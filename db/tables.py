@@ -288,6 +288,16 @@ class SignedBreak(Base):
     signed_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
 
 
+class RetentionMark(Base):
+    """Up to which ended process of a kind the keys are gone."""
+
+    __tablename__ = "retention_marks"
+    tenant_id: Mapped[TenantId]
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    closed_at: Mapped[datetime]
+    process_id: Mapped[UUID]
+
+
 class Reversal(Base):
     """An operation that was taken back, and the one that did it."""
 

@@ -183,15 +183,19 @@ def full(world: World) -> World:
         for statement in _ROWS:
             session.execute(text(statement), ids)
     with transaction(world.maint, world.tenant) as session:
-        session.execute(text(_SIGNED))
+        for statement in _MAINT_ROWS:
+            session.execute(text(statement))
     return world
 
 
 #: What only maint may write.
-_SIGNED = (
-    "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged, quarantine,"
-    " in_transit, value, correction_id, signed_by, reason)"
-    " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, operation_id, 'x', 'x' FROM stock_movements"
+_MAINT_ROWS = (
+    "INSERT INTO retention_marks (kind, closed_at, process_id) VALUES ('x', now(), uuidv7())",
+    (
+        "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged, quarantine,"
+        " in_transit, value, correction_id, signed_by, reason)"
+        " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, operation_id, 'x', 'x' FROM stock_movements"
+    ),
 )
 
 

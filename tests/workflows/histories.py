@@ -12,6 +12,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
 
@@ -24,7 +25,8 @@ RELEASE = "0.1.0"
 def replayer() -> Replayer:
     """A replayer over the workflows of today."""
     return Replayer(
-        workflows=[OrderWorkflow, ReservationWorkflow], data_converter=pydantic_data_converter
+        workflows=[OrderWorkflow, ReservationWorkflow, HousekeepingWorkflow],
+        data_converter=pydantic_data_converter,
     )
 
 

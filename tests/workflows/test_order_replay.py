@@ -83,6 +83,7 @@ async def test_a_story_of_today_replays(
 def test_every_story_has_a_stored_history() -> None:
     assert histories.stories("order") == set(STORIES)
     assert histories.stories("reservation") == {"expired"}
+    assert histories.stories("housekeeping") == {"done"}
 
 
 @pytest.mark.parametrize("path", histories.stored(), ids=lambda path: path.stem)

@@ -33,11 +33,34 @@ CREATE TABLE signed_breaks (
 );
 """
 
+# Old keys are found by age. A btree, because the places of deleted rows are filled by new ones: the
+# ranges of a BRIN index would soon all hold both. Measured on batches of 100 rows it costs an
+# insert 0.8 µs of the server's time (16.3 to 17.1 µs) and 40 bytes of WAL. The answer of a claimed
+# key is stored by an update, which stays heap-only: no index holds a column that it changes.
+# The keys of a process are found by its end; a mark remembers up to which end they are gone.
+RETENTION = """
+CREATE INDEX operations_http_idx ON operations (tenant_id, created_at) WHERE source = 'http';
+CREATE INDEX operations_reservation_idx ON operations (tenant_id, created_at)
+    WHERE source = 'process' AND key >= 'reservation-' AND key < 'reservation.';
+CREATE INDEX orders_closed_idx ON orders (tenant_id, closed_at, id) WHERE closed_at IS NOT NULL;
+
+CREATE TABLE retention_marks (
+    tenant_id uuid NOT NULL,
+    kind text NOT NULL,
+    closed_at timestamptz NOT NULL,
+    process_id uuid NOT NULL,
+    CONSTRAINT retention_marks_pkey PRIMARY KEY (tenant_id, kind),
+    CONSTRAINT retention_marks_tenant_fkey FOREIGN KEY (tenant_id) REFERENCES tenants (id)
+);
+"""
+
 
 def upgrade() -> None:
     op.execute(SIGNED_BREAKS)
     isolate("signed_breaks", app="SELECT")
     append_only("signed_breaks")
+    op.execute(RETENTION)
+    isolate("retention_marks", app="SELECT")
 
 
 def downgrade() -> None:
