@@ -113,7 +113,7 @@ def test_keys_of_a_process_go_ninety_days_after_its_end_tombstones_included(
     assert "order-x-SO-1/ship/1" in kept
     assert "order-x-SO-3/ship/1" not in kept
     with transaction(maint_engine, tenant.id) as session:
-        assert retention.expire_processes(session, tenant.id) == Gone(3, more=False)
+        assert retention.expire_processes(session, tenant.id, at_most=1) == Gone(3, more=True)
         assert retention.expire_processes(session, tenant.id) == Gone(0, more=False)
     left = _keys(engine, tenant.id)
     assert [key for key in left if key.startswith("order-x-SO-1/")] == ["order-x-SO-1/reserve"]
