@@ -18,6 +18,7 @@ import psycopg
 from psycopg import Connection, RawCursor
 from pydantic_core import to_json
 
+from db import arrays
 from db import stock_sql as sql
 from db.operations import reused
 from db.stock_batch import Batch, Operation, OperationKey
@@ -173,7 +174,9 @@ class Ledger:
         if write.operations:
             given = write.parameters(tenant)
             numbered = [given[name] for name in sql.WRITE_PARAMETERS]
-            RawCursor(conn).execute(sql.WRITE, numbered)
+            cursor = RawCursor(conn)
+            arrays.adapt(cursor)
+            cursor.execute(sql.WRITE, numbered)
         if write.reversals:
             pairs = (list(write.reversals), list(write.reversals.values()))
             conn.execute(sql.WRITE_REVERSALS, (tenant, *pairs))
@@ -273,13 +276,11 @@ class Ledger:
         accepted: Accepted,
         write: Batch,
     ) -> None:
-        if accepted.changes:
-            write.origins.append(command.origin)
         for change in accepted.changes:
-            write.add(view.levels[change.level], operation_id, change)
+            write.movements.append((operation_id, change, command.origin))
         for hold in accepted.new_holds:
             hold.operation_id = operation_id
-            write.new_holds[hold.id] = (hold, view.levels[hold.level].id)
+            write.new_holds[hold.id] = hold
         for hold in accepted.used_holds:
             if hold.id not in write.new_holds:
                 write.used_holds[hold.id] = hold
@@ -405,7 +406,7 @@ def _fill_holds(view: View, levels: dict[UUID, Level], rows: Iterable[tuple[Any,
         if level_id not in levels:
             raise StaleBatch(f"A hold of {owner} appeared on another level.")
         key = levels[level_id].key
-        hold = Hold(hold_id, key, owner, line, quantity, open_, expires_at, operation_id)
+        hold = Hold(hold_id, key, level_id, owner, line, quantity, open_, expires_at, operation_id)
         view.holds.setdefault(owner, []).append(hold)
 
 

@@ -96,21 +96,17 @@ WITH posting AS (
         %(level_ids)s::uuid[], %(movement_operations)s::uuid[], %(kinds)s::text[],
         %(available)s::bigint[], %(reserved)s::bigint[], %(damaged)s::bigint[],
         %(quarantine)s::bigint[], %(in_transit)s::bigint[], %(values)s::numeric[],
-        %(unit_costs)s::numeric[], %(origins)s::int[]) WITH ORDINALITY
+        %(unit_costs)s::numeric[], %(averages)s::numeric[], %(reference_kinds)s::text[],
+        %(reference_ids)s::text[], %(reasons)s::text[], %(notes)s::text[], %(actors)s::text[],
+        %(occurred_at)s::timestamptz[], %(business_dates)s::date[]) WITH ORDINALITY
         AS g (level_id, operation_id, kind, available, reserved, damaged, quarantine,
-              in_transit, value, unit_cost, origin, ordinal)
-), origins AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(reference_kinds)s::text[], %(reference_ids)s::text[], %(reasons)s::text[],
-        %(notes)s::text[], %(actors)s::text[], %(occurred_at)s::timestamptz[],
-        %(business_dates)s::date[]) WITH ORDINALITY
-        AS o (reference_kind, reference_id, reason, notes, created_by, occurred_at, business_date,
-              origin)
+              in_transit, value, unit_cost, average, reference_kind, reference_id, reason, notes,
+              created_by, occurred_at, business_date, ordinal)
 ), summed AS (
-    SELECT level_id, count(*) AS n, sum(available)::bigint AS available,
-           sum(reserved)::bigint AS reserved, sum(damaged)::bigint AS damaged,
-           sum(quarantine)::bigint AS quarantine, sum(in_transit)::bigint AS in_transit,
-           sum(value) AS value
+    SELECT level_id, count(*) AS n, total(available) AS available,
+           total(reserved) AS reserved, total(damaged) AS damaged,
+           total(quarantine) AS quarantine, total(in_transit) AS in_transit,
+           sum(value) AS value, max(average) AS average
       FROM given GROUP BY level_id
 ), moved AS (
     INSERT INTO stock_movements (
@@ -125,21 +121,22 @@ WITH posting AS (
         created_by, occurred_at, business_date)
     SELECT l.tenant_id, posting.id, g.ordinal, g.operation_id, g.level_id,
            l.sequence + row_number() OVER running, l.warehouse_id, l.variant_id, g.kind,
-           l.available + (sum(g.available) OVER running)::bigint - g.available, g.available,
-           l.available + (sum(g.available) OVER running)::bigint,
-           l.reserved + (sum(g.reserved) OVER running)::bigint - g.reserved, g.reserved,
-           l.reserved + (sum(g.reserved) OVER running)::bigint,
-           l.damaged + (sum(g.damaged) OVER running)::bigint - g.damaged, g.damaged,
-           l.damaged + (sum(g.damaged) OVER running)::bigint,
-           l.quarantine + (sum(g.quarantine) OVER running)::bigint - g.quarantine, g.quarantine,
-           l.quarantine + (sum(g.quarantine) OVER running)::bigint,
-           l.in_transit + (sum(g.in_transit) OVER running)::bigint - g.in_transit, g.in_transit,
-           l.in_transit + (sum(g.in_transit) OVER running)::bigint,
+           l.available + total(g.available) OVER running - g.available, g.available,
+           l.available + total(g.available) OVER running,
+           l.reserved + total(g.reserved) OVER running - g.reserved, g.reserved,
+           l.reserved + total(g.reserved) OVER running,
+           l.damaged + total(g.damaged) OVER running - g.damaged, g.damaged,
+           l.damaged + total(g.damaged) OVER running,
+           l.quarantine + total(g.quarantine) OVER running - g.quarantine, g.quarantine,
+           l.quarantine + total(g.quarantine) OVER running,
+           l.in_transit + total(g.in_transit) OVER running - g.in_transit, g.in_transit,
+           l.in_transit + total(g.in_transit) OVER running,
            g.unit_cost, g.value, l.total_value + sum(g.value) OVER running,
-           o.reference_kind, o.reference_id, o.reason, o.notes,
-           o.created_by, o.occurred_at, o.business_date
-      FROM given g JOIN inventory_levels l ON l.tenant_id = %(tenant)s AND l.id = g.level_id
-      JOIN origins o ON o.origin = g.origin, posting
+           g.reference_kind, g.reference_id, g.reason, g.notes,
+           g.created_by, g.occurred_at, g.business_date
+      FROM posting, given g CROSS JOIN LATERAL (
+           SELECT * FROM inventory_levels
+            WHERE tenant_id = %(tenant)s AND id = g.level_id OFFSET 0) l
     WINDOW running AS (PARTITION BY g.level_id ORDER BY g.ordinal ROWS UNBOUNDED PRECEDING)
      ORDER BY g.ordinal
 ), leveled AS (
@@ -147,17 +144,16 @@ WITH posting AS (
        SET available = l.available + s.available, reserved = l.reserved + s.reserved,
            damaged = l.damaged + s.damaged, quarantine = l.quarantine + s.quarantine,
            in_transit = l.in_transit + s.in_transit, total_value = l.total_value + s.value,
-           average_cost = a.average_cost, sequence = l.sequence + s.n,
-           updated_at = clock_timestamp()
-      FROM summed s
-      JOIN unnest(%(touched)s::uuid[], %(averages)s::numeric[]) AS a (level_id, average_cost)
-        ON a.level_id = s.level_id
-     WHERE l.tenant_id = %(tenant)s AND l.id = s.level_id
+           average_cost = s.average, sequence = l.sequence + s.n, updated_at = clock_timestamp()
+      FROM summed s CROSS JOIN LATERAL (
+           SELECT ctid FROM inventory_levels
+            WHERE tenant_id = %(tenant)s AND id = s.level_id OFFSET 0) found
+     WHERE l.tenant_id = %(tenant)s AND l.ctid = found.ctid
 ), answered AS (
     INSERT INTO operations (tenant_id, source, key, fingerprint, state, status, answer, id)
     SELECT %(tenant)s, o.*
       FROM unnest(%(sources)s::text[], %(keys)s::text[], %(fingerprints)s::bytea[],
-                  %(states)s::text[], %(statuses)s::smallint[], %(answers)s::bytea[],
+                  %(states)s::text[], %(statuses)s::int[], %(answers)s::bytea[],
                   %(operations)s::uuid[]) AS o
 ), held AS (
     INSERT INTO reservations (tenant_id, id, level_id, owner, line, quantity, open, operation_id,

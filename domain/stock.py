@@ -92,6 +92,7 @@ class Hold:
 
     id: UUID
     level: LevelKey
+    level_id: UUID
     owner: str
     line: int
     quantity: int
@@ -250,11 +251,11 @@ class Origin:
     notes: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a command does to one level, and the level right after it."""
 
     level: LevelKey
+    level_id: UUID
     kind: Kind
     available: int
     reserved: int
@@ -268,6 +269,7 @@ class Change:
     reserved_after: int
     on_hand_after: int
     value_after: Decimal
+    average_after: Decimal
 
     @property
     def on_hand(self) -> int:

@@ -16,13 +16,14 @@ from domain.stock import (
     Bucket,
     Kind,
     LevelKey,
+    Line,
     Moved,
     Refused,
     Revalue,
     Reverse,
     View,
 )
-from domain.stock_refusals import Step, blocked, over_limit, unknown
+from domain.stock_refusals import Step, Sum, blocked, level_at, over_limit, summed, unknown
 from domain.stock_steps import CTX, apply, change
 
 #: What is undone in another way: what is held by a release or a return, an undo by doing it anew.
@@ -49,8 +50,12 @@ def reverse(view: View, action: Reverse) -> Accepted | Refused:
         if advice is not None:
             why = {"kind": moved.kind.value}
             return Refused("not_reversible", f"It is not reversed: {advice}", operation | why)
-    returning = [moved.level for moved in original.movements if _on_hand(moved) < 0]
-    refusal = blocked(view, returning) or _gone(view, original.movements)
+    returning = [
+        Sum(moved.level, view.levels[moved.level], -_on_hand(moved))
+        for moved in original.movements
+        if _on_hand(moved) < 0
+    ]
+    refusal = blocked(returning) or _gone(view, original.movements)
     if refusal is not None:
         return refusal
     # What is taken out first tells what there is to give back: a transfer keeps its value.
@@ -70,12 +75,12 @@ def revalue(view: View, action: Revalue) -> Accepted | Refused:
     sums: dict[LevelKey, Decimal] = {}
     for line in action.lines:
         sums[line.level] = CTX.add(sums.get(line.level, ZERO), line.value)
-    refusal = unknown(view, sums)
+    refusal = unknown(view, summed(view, [Line(key, 0) for key in sums]))
     if refusal is not None:
         return refusal
     for key, value in sums.items():
-        level = view.levels.get(key)
-        total, units = (level.total_value, level.on_hand) if level else (ZERO, 0)
+        level = level_at(view, key)
+        total, units = level.total_value, level.on_hand
         if units == 0 or total + value < 0:
             return Refused(
                 "value_below_zero",

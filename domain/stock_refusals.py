@@ -1,6 +1,6 @@
 """Why a stock command is refused, with the numbers that explain it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -29,21 +29,50 @@ class Step(NamedTuple):
         return self.available + self.reserved + self.damaged + self.quarantine
 
 
-def blocked(view: View, keys: Iterable[LevelKey]) -> Refused | None:
+class Sum(NamedTuple):
+    """What all lines of a command on one level add up to.
+
+    ``level`` is an empty one where nothing ever lay.
+    """
+
+    key: LevelKey
+    level: Level
+    units: int
+
+
+def summed(view: View, lines: Sequence[Line]) -> list[Sum]:
+    """The lines of each level added up: two lines of one variant never take more than there is."""
+    units: dict[LevelKey, int] = {}
+    if len(lines) == 1:
+        units[lines[0].level] = lines[0].quantity
+    else:
+        for line in lines:
+            units[line.level] = units.get(line.level, 0) + line.quantity
+    return [Sum(key, level_at(view, key), n) for key, n in units.items()]
+
+
+def level_at(view: View, key: LevelKey) -> Level:
+    """The level of a key, or an empty one that is part of nothing."""
+    return view.levels.get(key) or Level(key.variant_id, key)
+
+
+def blocked(sums: Iterable[Sum]) -> Refused | None:
     """Refuse what a disabled variant or a closed warehouse may not do any more."""
-    for key in keys:
-        level = view.levels.get(key)
+    for key, level, _ in sums:
+        if level.variant_active and level.warehouse_active:
+            continue
         where = {"variant_id": str(key.variant_id), "warehouse_id": str(key.warehouse_id)}
-        if level is not None and not level.variant_active:
+        if not level.variant_active:
             return Refused("variant_disabled", "The variant is disabled.", where)
-        if level is not None and not level.warehouse_active:
-            return Refused("warehouse_inactive", "The warehouse is not active.", where)
+        return Refused("warehouse_inactive", "The warehouse is not active.", where)
     return None
 
 
-def unknown(view: View, keys: Iterable[LevelKey]) -> Refused | None:
+def unknown(view: View, sums: Iterable[Sum]) -> Refused | None:
     """Refuse what names a variant or a warehouse that does not exist."""
-    for key in keys:
+    if not view.unknown:
+        return None
+    for key, _, _ in sums:
         if key in view.unknown:
             return Refused(
                 UNKNOWN_ITEM,
@@ -53,17 +82,14 @@ def unknown(view: View, keys: Iterable[LevelKey]) -> Refused | None:
     return None
 
 
-def short(
-    view: View, lines: Sequence[Line], sums: Mapping[LevelKey, int], bucket: str
-) -> Refused | None:
+def short(lines: Sequence[Line], sums: Iterable[Sum], bucket: str) -> Refused | None:
     """Refuse when a bucket holds less than the summed need, with the numbers of every line."""
-    short: dict[LevelKey, int] = {}
-    for key, need in sums.items():
-        level = view.levels.get(key)
-        have: int = getattr(level, bucket) if level is not None else 0
-        if have < need:
-            short[key] = have
-    if not short:
+    lacking = {
+        key: (need, getattr(level, bucket))
+        for key, level, need in sums
+        if getattr(level, bucket) < need
+    }
+    if not lacking:
         return None
     rows = [
         {
@@ -71,11 +97,11 @@ def short(
             "variant_id": str(line.level.variant_id),
             "warehouse_id": str(line.level.warehouse_id),
             "requested": abs(line.quantity),
-            "requested_in_all": sums[line.level],
-            bucket: short[line.level],
+            "requested_in_all": lacking[line.level][0],
+            bucket: lacking[line.level][1],
         }
         for line in lines
-        if line.level in short
+        if line.level in lacking
     ]
     return Refused("insufficient_stock", f"There is not enough {bucket} stock.", {"lines": rows})
 

@@ -35,7 +35,7 @@ from domain.stock import (
     View,
 )
 from domain.stock_corrections import revalue, reverse
-from domain.stock_refusals import Step, blocked, over_limit, short, unknown
+from domain.stock_refusals import Step, blocked, level_at, over_limit, short, summed, unknown
 from domain.stock_steps import CTX, apply, change, value_of
 
 
@@ -72,29 +72,18 @@ def decide(view: View, action: Action, new_id: NewId) -> Accepted | Refused:
     return decided
 
 
-def _summed(lines: Iterable[Line]) -> dict[LevelKey, int]:
-    sums: dict[LevelKey, int] = {}
-    for line in lines:
-        sums[line.level] = sums.get(line.level, 0) + line.quantity
-    return sums
-
-
 def _reserve(view: View, action: Reserve, new_id: NewId) -> Accepted | Refused:
-    sums = _summed(action.lines)
-    refusal = (
-        unknown(view, sums) or blocked(view, sums) or short(view, action.lines, sums, "available")
-    )
+    sums = summed(view, action.lines)
+    refusal = unknown(view, sums) or blocked(sums) or short(action.lines, sums, "available")
     if refusal:
         return refusal
-    accepted = apply(
-        Kind.RESERVE,
-        [Step(view.levels[key], available=-need, reserved=need) for key, need in sums.items()],
-    )
+    accepted = apply(Kind.RESERVE, [Step(level, -need, need) for _, level, need in sums])
     if isinstance(accepted, Accepted):
         for line in action.lines:
             hold = Hold(
                 id=new_id(),
                 level=line.level,
+                level_id=level_at(view, line.level).id,
                 owner=action.owner,
                 line=line.line,
                 quantity=line.quantity,
@@ -150,8 +139,8 @@ def _from_holds(
 
 
 def _receive(view: View, action: Receive) -> Accepted | Refused:
-    sums = _summed(action.lines)
-    refusal = unknown(view, sums) or blocked(view, sums)
+    sums = summed(view, action.lines)
+    refusal = unknown(view, sums) or blocked(sums)
     if refusal:
         return refusal
     values: dict[LevelKey, Decimal] = {}
@@ -161,37 +150,35 @@ def _receive(view: View, action: Receive) -> Accepted | Refused:
         values[line.level] = CTX.add(values.get(line.level, ZERO), value)
     return apply(
         action.kind,
-        [Step(view.levels[k], available=q, value=values[k]) for k, q in sums.items()],
+        [Step(level, available=units, value=values[key]) for key, level, units in sums],
     )
 
 
 def _deduct(view: View, action: Deduct) -> Accepted | Refused:
-    sums = _summed(action.lines)
-    refusal = unknown(view, sums) or short(view, action.lines, sums, "available")
+    sums = summed(view, action.lines)
+    refusal = unknown(view, sums) or short(action.lines, sums, "available")
     if refusal:
         return refusal
-    return apply(action.kind, [Step(view.levels[k], available=-q) for k, q in sums.items()])
+    return apply(action.kind, [Step(level, available=-units) for _, level, units in sums])
 
 
 def _adjust(view: View, action: Adjust) -> Accepted | Refused:
-    sums = _summed(action.lines)
-    falls = {key: -units for key, units in sums.items() if units < 0}
-    rises = [key for key, units in sums.items() if units > 0]
-    refusal = (
-        unknown(view, sums) or blocked(view, rises) or short(view, action.lines, falls, "available")
-    )
+    sums = summed(view, action.lines)
+    falls = [one._replace(units=-one.units) for one in sums if one.units < 0]
+    rises = [one for one in sums if one.units > 0]
+    refusal = unknown(view, sums) or blocked(rises) or short(action.lines, falls, "available")
     if refusal:
         return refusal
     gains = _gains(action.lines)
     steps = []
-    for key, units in sums.items():
+    for key, level, units in sums:
         inbound = None
         if units > 0 and key in gains:
             priced, worth = gains[key]
             mean = CTX.divide(CTX.multiply(worth, Decimal(units)), Decimal(priced))
             inbound = mean.quantize(MICRO, context=CTX)
         if units:
-            steps.append(Step(view.levels[key], available=units, value=inbound))
+            steps.append(Step(level, available=units, value=inbound))
     return apply(action.kind, steps)
 
 
@@ -207,14 +194,14 @@ def _gains(lines: Iterable[Line]) -> dict[LevelKey, tuple[int, Decimal]]:
 
 
 def _move(view: View, action: Move) -> Accepted | Refused:
-    sums = _summed(action.lines)
-    refusal = unknown(view, sums) or short(view, action.lines, sums, action.source.value)
+    sums = summed(view, action.lines)
+    refusal = unknown(view, sums) or short(action.lines, sums, action.source.value)
     if refusal:
         return refusal
     steps = []
-    for key, units in sums.items():
+    for _, level, units in sums:
         deltas: dict[str, Any] = {action.source.value: -units, action.target.value: units}
-        steps.append(Step(view.levels[key], **deltas))
+        steps.append(Step(level, **deltas))
     return apply(action.kind, steps)
 
 
@@ -222,13 +209,13 @@ def _set_to(view: View, action: Set) -> Accepted | Refused:
     """The difference is posted as an adjustment, unless what was expected is no longer there."""
     stale, lines = [], []
     for line in action.lines:
-        level = view.levels.get(line.level)
-        current = level.available if level is not None else 0
+        current = level_at(view, line.level).available
         if line.expected is not None and line.expected != current:
             stale.append({"line": line.line, "expected": line.expected, "current": current})
         elif line.quantity != current:
             lines.append(Line(line.level, line.quantity - current, line.line))
-    refusal = unknown(view, (line.level for line in action.lines))
+    named = [Line(line.level, line.quantity) for line in action.lines]
+    refusal = unknown(view, summed(view, named))
     if stale and refusal is None:
         refusal = Refused("stale_quantity", "The quantity was changed meanwhile.", {"lines": stale})
     return refusal or _adjust(view, Adjust(tuple(lines)))
@@ -237,20 +224,16 @@ def _set_to(view: View, action: Set) -> Accepted | Refused:
 def _transfer(view: View, action: Transfer) -> Accepted | Refused:
     """Out of the sources at average cost, into the targets at exactly that value."""
     lines = [Line(line.level, line.quantity, line.line) for line in action.lines]
-    sums = _summed(lines)
-    into = _summed(Line(line.target, line.quantity) for line in action.lines)
-    refusal = (
-        unknown(view, [*sums, *into])
-        or blocked(view, into)
-        or short(view, lines, sums, "available")
-    )
+    sums = summed(view, lines)
+    into = summed(view, [Line(line.target, line.quantity) for line in action.lines])
+    refusal = unknown(view, [*sums, *into]) or blocked(into) or short(lines, sums, "available")
     if refusal:
         return refusal
-    arriving = [Step(view.levels[key], available=units) for key, units in into.items()]
+    arriving = [Step(level, available=units) for _, level, units in into]
     refusal = over_limit(arriving)
     if refusal:
         return refusal
-    out = [change(Kind.TRANSFER_OUT, Step(view.levels[k], available=-q)) for k, q in sums.items()]
+    out = [change(Kind.TRANSFER_OUT, Step(level, available=-q)) for _, level, q in sums]
     left = {change.level: (-change.available, -change.value) for change in out}
     values: dict[LevelKey, Decimal] = {}
     for line in action.lines:

@@ -14,6 +14,7 @@ from domain.stock import MICRO, Accepted, Change, Kind, Refused
 from domain.stock_refusals import Step, over_limit
 
 _AVERAGE = Decimal(1).scaleb(-24)
+_NOTHING = Decimal("0.000000")
 #: Every product and quotient of the ledger is rounded once, half away from zero, as PostgreSQL
 #: rounds numerics.
 CTX = Context(prec=96, rounding=ROUND_HALF_UP)
@@ -44,20 +45,22 @@ def change(kind: Kind, step: Step) -> Change:
     elif units:
         level.total_value = value_of(level.average_cost, on_hand)
     return Change(
-        level=level.key,
-        kind=kind,
-        available=step.available,
-        reserved=step.reserved,
-        damaged=step.damaged,
-        quarantine=step.quarantine,
-        in_transit=step.in_transit,
-        value=CTX.subtract(level.total_value, value_before),
-        unit_cost=unit_cost,
-        sequence=level.sequence,
-        available_after=level.available,
-        reserved_after=level.reserved,
-        on_hand_after=on_hand,
-        value_after=level.total_value,
+        level.key,
+        level.id,
+        kind,
+        step.available,
+        step.reserved,
+        step.damaged,
+        step.quarantine,
+        step.in_transit,
+        CTX.subtract(level.total_value, value_before) if units or step.value else _NOTHING,
+        unit_cost,
+        level.sequence,
+        level.available,
+        level.reserved,
+        on_hand,
+        level.total_value,
+        level.average_cost,
     )
 
 

@@ -26,7 +26,8 @@ UNION ALL SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constra
 UNION ALL SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
 UNION ALL SELECT 'trigger', tgrelid::regclass::text, tgname, pg_get_triggerdef(oid)
   FROM pg_trigger WHERE NOT tgisinternal
-UNION ALL SELECT 'function', '', proname, pg_get_functiondef(oid)
+UNION ALL SELECT 'function', '', proname,
+       CASE prokind WHEN 'a' THEN 'aggregate' ELSE pg_get_functiondef(oid) END
   FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT 'policy', tablename, policyname, coalesce(qual, '') FROM pg_policies
 UNION ALL SELECT 'grant', relname, '', relacl::text

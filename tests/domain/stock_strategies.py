@@ -73,7 +73,7 @@ def view_of(key: LevelKey, **fields: object) -> View:
 
 def hold(key: LevelKey, quantity: int, *, owner: str = "order-1", line: int = 1) -> Hold:
     """An open hold."""
-    return Hold(UUID(int=900_000 + line), key, owner, line, quantity, quantity)
+    return Hold(UUID(int=900_000 + line), key, UUID(int=1), owner, line, quantity, quantity)
 
 
 costs = st.one_of(
