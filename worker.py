@@ -15,6 +15,7 @@ import schedules
 from activities.errors import DomainErrors
 from activities.housekeeping import HousekeepingActivities
 from activities.orders import OrderActivities
+from activities.revaluations import RevaluationActivities
 from db.engine import conninfo, make_engine
 from db.follower import Follower
 from db.stock_writer import StockWriter
@@ -23,6 +24,7 @@ from settings import Settings
 from workflows.housekeeping import HousekeepingWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
+from workflows.revaluations import RevaluationWorkflow
 
 
 def build(
@@ -30,27 +32,30 @@ def build(
     activities: OrderActivities,
     executor: Executor,
     *,
+    revaluations: RevaluationActivities | None = None,
     housekeeping: HousekeepingActivities | None = None,
     activities_max: int = 16,
     task_queue: str,
 ) -> Worker:
     """A worker with every workflow and activity of the project.
 
-    Without ``housekeeping`` (which needs the maint role) those steps are left to other workers.
+    Steps of rooms that are not given (``housekeeping`` needs the maint role) are left to others.
     """
-    chores: list[Callable[..., Any]] = []
+    more: list[Callable[..., Any]] = []
+    if revaluations is not None:
+        more += [revaluations.open_revaluation, revaluations.walk, revaluations.post]
     if housekeeping is not None:
-        chores = [housekeeping.tenants, housekeeping.expire_keys]
+        more += [housekeeping.tenants, housekeeping.expire_keys]
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[OrderWorkflow, ReservationWorkflow, HousekeepingWorkflow],
+        workflows=[OrderWorkflow, ReservationWorkflow, RevaluationWorkflow, HousekeepingWorkflow],
         activities=[
             activities.reserve_stock,
             activities.release_stock,
             activities.ship_stock,
             activities.record_order,
-            *chores,
+            *more,
         ],
         activity_executor=executor,
         interceptors=[DomainErrors()],
@@ -85,6 +90,7 @@ async def serve(settings: Settings) -> None:
             client,
             OrderActivities(engine, writer),
             executor,
+            revaluations=RevaluationActivities(engine),
             housekeeping=HousekeepingActivities(maint),
             activities_max=settings.worker_activities_max,
             task_queue=settings.task_queue,

@@ -124,4 +124,4 @@ SELECT id, workflow_id, closed_at FROM {table}
  ORDER BY closed_at, id LIMIT :at_most
 """
 #: Kinds of processes with rows that tell their end; keys of any other process are kept.
-_ENDED = {kind: text(_ENDED_OF.format(table=kind)) for kind in ("orders",)}
+_ENDED = {kind: text(_ENDED_OF.format(table=kind)) for kind in ("orders", "revaluations")}

@@ -54,3 +54,9 @@ CHORE: dict[str, Any] = {
         non_retryable_error_types=_FINAL,
     ),
 }
+#: A long step of a process, with a heartbeat: it must end, like every step of an accepted command.
+LONG_STEP: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": _RETRY,
+}

@@ -208,6 +208,12 @@ _ROWS = (
         "INSERT INTO employees (department_id, first_name, last_name, email)"
         " VALUES (:id, 'A', 'B', 'a@b.example')"
     ),
+    (
+        "INSERT INTO revaluations (id, number, workflow_id, movement_id, level_id, quantity,"
+        " unit_cost_before, unit_cost, difference, reason, status, cursor_sequence, remaining,"
+        " created_by) SELECT :id, 'RV-1', 'x', m.id, m.level_id, 1, 1, 2, 1, 'x', 'walking', 1, 1,"
+        " 'x' FROM stock_movements m ORDER BY m.id LIMIT 1"
+    ),
     "INSERT INTO reversals (original_id, operation_id) VALUES (:id, :v)",
     "INSERT INTO customers (id, name) VALUES (:id, 'C')",
     "INSERT INTO suppliers (id, name) VALUES (:id, 'S')",

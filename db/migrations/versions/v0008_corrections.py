@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from db.migrations.isolation import append_only, isolate
+from db.migrations.isolation import append_only, isolate, record
 
 revision = "0008"
 down_revision = "0009"
@@ -54,6 +54,51 @@ CREATE TABLE retention_marks (
 );
 """
 
+# A receipt's cost is corrected once at a time. While the process walks over the level's later
+# movements, cursor, remaining and gone are what a killed process goes on from, with all decimals.
+REVALUATIONS = """
+CREATE TABLE revaluations (
+    tenant_id uuid NOT NULL,
+    id uuid NOT NULL,
+    number text NOT NULL,
+    workflow_id text COLLATE "C" NOT NULL,
+    movement_id uuid NOT NULL,
+    level_id uuid NOT NULL,
+    quantity bigint NOT NULL,
+    unit_cost_before numeric(44, 24) NOT NULL,
+    unit_cost numeric(20, 6) NOT NULL,
+    difference numeric(38, 6) NOT NULL,
+    reason text NOT NULL,
+    status text NOT NULL,
+    cursor_sequence bigint NOT NULL,
+    movements bigint NOT NULL DEFAULT 0,
+    remaining numeric NOT NULL,
+    gone jsonb NOT NULL DEFAULT '{}',
+    stock_value numeric(38, 6),
+    operation_id uuid,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    closed_at timestamptz,
+    version bigint NOT NULL DEFAULT 1,
+    CONSTRAINT revaluations_pkey PRIMARY KEY (tenant_id, id),
+    CONSTRAINT revaluations_number_key UNIQUE (tenant_id, number),
+    CONSTRAINT revaluations_movement_fkey FOREIGN KEY (tenant_id, movement_id)
+        REFERENCES stock_movements (tenant_id, id),
+    CONSTRAINT revaluations_level_fkey FOREIGN KEY (tenant_id, level_id)
+        REFERENCES inventory_levels (tenant_id, id),
+    CONSTRAINT revaluations_status_check CHECK (status IN ('walking', 'completed')),
+    CONSTRAINT revaluations_closed_check
+        CHECK ((status = 'completed') = (closed_at IS NOT NULL AND stock_value IS NOT NULL)),
+    CONSTRAINT revaluations_cost_check CHECK (unit_cost >= 0)
+);
+CREATE UNIQUE INDEX revaluations_open_key ON revaluations (tenant_id, movement_id)
+    WHERE closed_at IS NULL;
+CREATE INDEX revaluations_movement_idx ON revaluations (tenant_id, movement_id, closed_at);
+CREATE INDEX revaluations_closed_idx ON revaluations (tenant_id, closed_at, id)
+    WHERE closed_at IS NOT NULL;
+"""
+
 
 def upgrade() -> None:
     op.execute(SIGNED_BREAKS)
@@ -61,6 +106,9 @@ def upgrade() -> None:
     append_only("signed_breaks")
     op.execute(RETENTION)
     isolate("retention_marks", app="SELECT")
+    op.execute(REVALUATIONS)
+    isolate("revaluations", app="SELECT, INSERT, UPDATE")
+    record("revaluations")
 
 
 def downgrade() -> None:
