@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
 from threading import Event
@@ -23,8 +24,9 @@ from domain.permissions import Actor
 from domain.revaluation_rules import Passed, Walk, split
 from domain.revaluations import Revaluation
 from domain.stock import Action, Adjust, Deduct, Receive, Reserve, Reverse, Ship
+from tests.conftest import Database
 from tests.db.conftest import MakeItems
-from tests.support import Items, answers, command, levels, rows, together
+from tests.support import Items, answers, command, levels, rows, together, wait_until, waiting
 
 NEW = Decimal("9.99")
 
@@ -327,6 +329,50 @@ def test_two_workers_on_one_revaluation_do_it_once(
     assert {row.stock_value for row in found} == {_expected(engine, asked, found[0]).stock}
     assert len(_movements(engine, items, "revaluation")) == 1
     balanced(items)
+
+
+def test_a_chunk_that_is_late_does_not_write_over_the_result(
+    engine: Engine,
+    database: Database,
+    writer: StockWriter,
+    items: Items,
+    actor: Actor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker that was taken for dead has read the row; its successor waits for it."""
+    _trade(writer, items, Receive((items.line(100, cost="2.00"),)), Deduct((items.line(50),)))
+    asked = _ask(engine, actor, _movements(engine, items)[0])
+    honest, read, go = revaluations._walk, Event(), Event()
+
+    def late(session: Session, row: Row, asked: Revaluation, at_most: int) -> int:
+        if not read.is_set():
+            read.set()
+            assert go.wait(60)
+        return honest(session, row, asked, at_most)
+
+    monkeypatch.setattr(revaluations, "_walk", late)
+
+    def first() -> None:
+        with transaction(engine, asked.tenant_id) as session:
+            revaluations.walk(session, asked, 1)
+
+    def second() -> Row:
+        assert read.wait(60)
+        return _run(engine, asked)
+
+    with ThreadPoolExecutor(2) as pool:
+        late_one, successor = pool.submit(first), pool.submit(second)
+        wait_until(
+            lambda: successor.done() or waiting(database.conninfo(), "stockwright") > 0,
+            "the successor waits",
+        )
+        go.set()
+        late_one.result(60)
+        row = successor.result(60)
+    with transaction(engine, items.tenant) as session:
+        found = revaluations.find(session, "RV-1")
+    assert (found.status, found.movements, found.gone) == ("completed", 1, row.gone)
+    assert found.remaining == found.stock_value
 
 
 def test_another_tenant_sees_none_of_it(
