@@ -10,7 +10,7 @@ from temporalio import activity
 from db import orders as rows
 from db.engine import transaction
 from db.operations import PROCESS
-from db.stock import Outcome, StockCommand, plain_answer
+from db.stock_commands import Outcome, StockCommand, plain_answer
 from db.stock_writer import StockWriter
 from domain.orders import (
     OrderRecorded,

@@ -19,7 +19,7 @@ from api.routing import make_router
 from api.services import Services, TheServices
 from api.temporal import temporal_of
 from db.operations import HTTP, Answer
-from db.stock import StockCommand, describe
+from db.stock_commands import StockCommand, describe
 from db.stock_writer import StockWriter
 from domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from domain.permissions import Actor, Permission

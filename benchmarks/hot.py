@@ -11,7 +11,7 @@ from itertools import count
 from benchmarks import baselines
 from benchmarks.lab import Lab
 from benchmarks.measure import Round, run, server_cpu, summed
-from db.stock import Outcome, StockCommand, plain_answer
+from db.stock_commands import Outcome, StockCommand, plain_answer
 from db.stock_writer import StockWriter
 from domain.stock import LevelKey, Line, Reserve
 

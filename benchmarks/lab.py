@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.engine import APP, MAINT, conninfo, make_engine, role_url, transaction
 from db.install import install
-from db.stock import StockCommand, plain_answer
+from db.stock_commands import StockCommand, plain_answer
 from db.stock_writer import StockWriter
 from db.tables import Product, Variant, Warehouse
 from db.tenants import create_tenant

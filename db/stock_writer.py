@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -20,9 +20,10 @@ import psycopg
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
-from db.stock import ROUNDS_MAX, Ledger, Outcome, StockCommand, retryable
+from db.stock import ROUNDS_MAX, Foreseen, Ledger, retryable
+from db.stock_commands import Command, Outcome, StockBulk
 from domain.errors import Busy, InvalidInput, StockwrightError, Unavailable
-from domain.stock import NewId, check
+from domain.stock import NewId, Release, Reserve, Ship, check
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,16 @@ _BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.0)
 
 @dataclass(slots=True)
 class _Waiting:
-    command: StockCommand
+    command: Command
     future: "Future[Outcome]"
     deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    tenant: UUID
+    waiting: list[_Waiting]
+    foreseen: Foreseen | None = None
 
 
 @dataclass(slots=True)
@@ -82,11 +90,15 @@ class StockWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._conn: Connection[Any] | None = None
+        #: The next batch, decided while the one before is written.
+        self._next: _Batch | None = None
+        #: Durable outcomes that nobody was told of yet; only the thread touches them.
+        self._untold: deque[tuple[_Waiting, Outcome | StockwrightError]] = deque()
         self.stats = WriterStats()
         self._thread = threading.Thread(target=self._run, name="stock-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, tenant: UUID, command: StockCommand) -> "Future[Outcome]":
+    def submit(self, tenant: UUID, command: Command) -> "Future[Outcome]":
         """Queue a command; the future gives its answer once it is durable.
 
         Raises:
@@ -96,9 +108,12 @@ class StockWriter:
         The future may fail with KeyReused or InFlight, or with Unavailable when the database stayed
         away: then the outcome is unknown and the same command with the same key may be sent again.
         """
-        check(command.action)
-        if command.origin.occurred_at.tzinfo is None:
-            raise InvalidInput.field("/occurred_at", "no_zone", "A time needs its zone.")
+        for row in command.rows if isinstance(command, StockBulk) else (command,):
+            check(row.action)
+            if row is not command and isinstance(row.action, Reserve | Release | Ship):
+                raise InvalidInput("What is held belongs to a process: no row of a bulk holds.")
+            if row.origin.occurred_at.tzinfo is None:
+                raise InvalidInput.field("/occurred_at", "no_zone", "A time needs its zone.")
         future: Future[Outcome] = Future()
         waiting = _Waiting(command, future, time.monotonic() + self._resend_for)
         with self._wake:
@@ -108,7 +123,7 @@ class StockWriter:
                 self.stats.refused_busy += 1
                 raise Busy("Too many stock commands are waiting.", retry_after=1)
             self._queues.setdefault(tenant, deque()).append(waiting)
-            self._size += 1
+            self._size += _weight(command)
             self._wake.notify()
         return future
 
@@ -119,28 +134,74 @@ class StockWriter:
             self._wake.notify()
         self._thread.join(timeout)
         with self._wake:
-            left = [w for queue in self._queues.values() for w in queue]
+            left = self._next.waiting if self._next else []
+            left += [w for queue in self._queues.values() for w in queue]
+            self._next = None
             self._queues.clear()
             self._size = 0
         _fail(left, Unavailable("The writer was closed."))
 
     def _run(self) -> None:
         while True:
+            if self._next is None:
+                self._tell_those_who_may_send_more()
             with self._wake:
-                while not self._size and not self._closing:
+                while not self._size and self._next is None and not self._closing:
                     self._wake.wait()
-                if not self._size:
+                if not self._size and self._next is None:
                     break
-                tenant, batch = self._take()
+                batch, self._next = self._next or self._take(), None
             try:
-                self._post(tenant, batch)
+                self._post(batch.tenant, batch.waiting, batch.foreseen)
             except BaseException as error:  # The thread must outlive any bug.
                 logger.exception("A batch failed in a way the writer does not know.")
                 self._drop_connection()
-                _fail(batch, error)
+                _fail(batch.waiting, error)
         self._drop_connection()
 
-    def _take(self) -> tuple[UUID, list[_Waiting]]:
+    def _meanwhile(self) -> None:
+        """While the server writes a batch: answer the one before, and decide the next."""
+        self._tell_all()
+        if self._next is not None:
+            return
+        with self._wake:
+            if not self._size:
+                return
+            batch = self._take()
+            self._next = batch
+        try:
+            commands = [waiting.command for waiting in batch.waiting]
+            foreseen = self._ledger.foresee(batch.tenant, commands)
+        except Exception:  # noqa: BLE001  # A bug in one command is none of the batch in flight.
+            return
+        with self._wake:
+            if self._next is batch:
+                self._next = replace(batch, foreseen=foreseen)
+
+    def _tell_those_who_may_send_more(self) -> None:
+        """Answer until half are answered and something waits; the rest while that is written.
+
+        So callers who send their next command when they are answered split into two halves: one
+        is in the database while the other is answered. Nobody waits for a batch that may not come.
+        """
+        left = len(self._untold) // 2
+        while len(self._untold) > left or (self._untold and not self._size):
+            self._tell(self._untold.popleft())
+
+    def _tell_all(self) -> None:
+        while self._untold:
+            self._tell(self._untold.popleft())
+
+    def _tell(self, told: "tuple[_Waiting, Outcome | StockwrightError]") -> None:
+        waiting, outcome = told
+        # A caller may have given up waiting; then nobody is left to answer.
+        if waiting.future.set_running_or_notify_cancel():
+            if isinstance(outcome, Outcome):
+                waiting.future.set_result(outcome)
+            else:
+                waiting.future.set_exception(outcome)
+
+    def _take(self) -> _Batch:
         """The next tenant's commands, at most one batch; the tenant then goes to the end.
 
         A batch is bounded in lines as well, so that its transaction stays far from its timeout.
@@ -153,18 +214,20 @@ class StockWriter:
             if batch and lines > _LINES_MAX:
                 break
             batch.append(queue.popleft())
-        self._size -= len(batch)
+        self._size -= sum(_weight(waiting.command) for waiting in batch)
         if queue:
             self._queues[tenant] = queue
-        return tenant, batch
+        return _Batch(tenant, batch)
 
-    def _post(self, tenant: UUID, batch: list[_Waiting]) -> None:
+    def _post(self, tenant: UUID, batch: list[_Waiting], foreseen: Foreseen | None = None) -> None:
         """Post a batch, resending while its outcome is unknown, halving it when it is refused."""
         attempt = 0
         while batch:
-            outcomes, error = self._try(tenant, batch)
+            outcomes, error = self._try(tenant, batch, foreseen)
+            foreseen = None
+            self._tell_all()
             if error is None:
-                self._answer(batch, outcomes)
+                self._done(batch, outcomes)
                 return
             if not _lost(error):
                 self._halve(tenant, batch, error)
@@ -176,16 +239,16 @@ class StockWriter:
             attempt += 1
 
     def _try(
-        self, tenant: UUID, batch: list[_Waiting]
+        self, tenant: UUID, batch: list[_Waiting], foreseen: Foreseen | None
     ) -> tuple[list[Outcome | StockwrightError], Exception | None]:
         """Whatever fails is handed back: a bug in one command must leave its neighbours alone."""
         try:
-            return self._transact(tenant, [waiting.command for waiting in batch]), None
+            return self._transact(tenant, [one.command for one in batch], foreseen), None
         except Exception as error:  # noqa: BLE001  # Its kind is looked at by the caller.
             return [], error
 
     def _transact(
-        self, tenant: UUID, commands: list[StockCommand]
+        self, tenant: UUID, commands: list[Command], foreseen: Foreseen | None
     ) -> list[Outcome | StockwrightError]:
         """One transaction, begun anew when a key or hold appeared between its statements."""
         conn = self._connection()
@@ -196,9 +259,12 @@ class StockWriter:
                     if self._plans_are_old():
                         conn.execute("DISCARD PLANS")
                     conn.execute("BEGIN")
-                    outcomes = self._ledger.apply(conn, tenant, commands)
+                    outcomes = self._ledger.apply(conn, tenant, commands, foreseen)
                     conn.execute("COMMIT")
+                    # All is sent, and nothing was waited for yet.
+                    self._meanwhile()
             except Exception as error:
+                foreseen = None
                 if not conn.closed:
                     conn.rollback()
                 if not retryable(error) or attempt == ROUNDS_MAX - 1:
@@ -223,17 +289,11 @@ class StockWriter:
         self._post(tenant, batch[:middle])
         self._post(tenant, batch[middle:])
 
-    def _answer(self, batch: list[_Waiting], outcomes: list[Outcome | StockwrightError]) -> None:
+    def _done(self, batch: list[_Waiting], outcomes: list[Outcome | StockwrightError]) -> None:
         self.stats.batches += 1
         self.stats.commands += len(batch)
         self.stats.largest_batch = max(self.stats.largest_batch, len(batch))
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            # A caller may have given up waiting; then nobody is left to answer.
-            if waiting.future.set_running_or_notify_cancel():
-                if isinstance(outcome, Outcome):
-                    waiting.future.set_result(outcome)
-                else:
-                    waiting.future.set_exception(outcome)
+        self._untold.extend(zip(batch, outcomes, strict=True))
 
     def _still_wanted(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
         now = time.monotonic()
@@ -261,8 +321,13 @@ class StockWriter:
             conn.close()
 
 
-def _lines(command: StockCommand) -> int:
-    return len(getattr(command.action, "lines", None) or ())
+def _weight(command: Command) -> int:
+    """How much of the queue's bound a command takes: a bulk counts by its rows."""
+    return max(1, len(command.rows)) if isinstance(command, StockBulk) else 1
+
+
+def _lines(command: Command) -> int:
+    return sum(len(getattr(action, "lines", None) or ()) for action in command.actions)
 
 
 def _told(error: Exception) -> Exception:

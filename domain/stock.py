@@ -85,6 +85,23 @@ class Level:
     def on_hand(self) -> int:
         return self.available + self.reserved + self.damaged + self.quarantine
 
+    def copy(self) -> "Level":
+        """The same level, to be changed by itself."""
+        return Level(
+            self.id,
+            self.key,
+            self.available,
+            self.reserved,
+            self.damaged,
+            self.quarantine,
+            self.in_transit,
+            self.average_cost,
+            self.total_value,
+            self.sequence,
+            self.variant_active,
+            self.warehouse_active,
+        )
+
 
 @dataclass(slots=True)
 class Hold:

@@ -21,7 +21,8 @@ from uuid_utils.compat import uuid7
 from db import tenants
 from db.audit import Finding, audit
 from db.engine import transaction
-from db.stock import Encode, Ledger, Outcome, StockCommand, plain_answer
+from db.stock import Ledger
+from db.stock_commands import Encode, Outcome, StockCommand, plain_answer
 from db.stock_writer import StockWriter
 from domain.errors import StockwrightError
 from domain.stock import Action, LevelKey, Line, Origin, Receive

@@ -15,7 +15,8 @@ from uuid_utils.compat import uuid7
 from db.engine import FOLLOWER, transaction
 from db.events import Fact, NewFact, advance, assign_positions, cursor, read, record
 from db.follower import Follower, facts
-from db.stock import Ledger, Outcome, StaleBatch
+from db.stock import Ledger, StaleBatch
+from db.stock_commands import Outcome
 from db.stock_writer import StockWriter
 from domain.stock import Action, Deduct, Receive, Release, Reserve
 from tests.db.conftest import World

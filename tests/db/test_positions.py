@@ -12,7 +12,8 @@ from uuid_utils.compat import uuid7
 from db.engine import FOLLOWER, OWNER
 from db.events import Fact, assign_positions
 from db.events import read as read_facts
-from db.stock import Ledger, StockCommand
+from db.stock import Ledger
+from db.stock_commands import StockCommand
 from tests.conftest import Database
 from tests.db.conftest import World
 from tests.support import answers, books, connected, post, receive, writers

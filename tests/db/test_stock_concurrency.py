@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
-from db.stock import Ledger, StockCommand
+from db.stock import Ledger
+from db.stock_commands import StockCommand
 from db.stock_writer import StockWriter
 from domain.stock import Action, Adjust, Bucket, Deduct, Kind, Move, Receive, Release, Reserve, Ship
 from tests.conftest import Database

@@ -8,7 +8,8 @@ from uuid_utils.compat import uuid7
 
 from db import operations
 from db.engine import transaction
-from db.stock import Ledger, Outcome
+from db.stock import Ledger
+from db.stock_commands import Outcome
 from db.stock_writer import StockWriter
 from domain.errors import InFlight, KeyReused
 from domain.stock import Deduct, Receive, Reserve

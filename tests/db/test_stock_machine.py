@@ -26,7 +26,8 @@ from psycopg import Connection
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
-from db.stock import Ledger, Outcome, StockCommand, plain_answer
+from db.stock import Ledger
+from db.stock_commands import Outcome, StockCommand, plain_answer
 from domain.errors import StockwrightError
 from domain.stock import (
     UNKNOWN,

@@ -8,7 +8,8 @@ from psycopg import Connection, errors
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
-from db.stock import Ledger, Outcome, StaleBatch, StockCommand, retryable
+from db.stock import Ledger, StaleBatch, retryable
+from db.stock_commands import Outcome, StockCommand
 from db.stock_writer import StockWriter
 from domain.stock import Release, Reserve
 from tests.conftest import Database

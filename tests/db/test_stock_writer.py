@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, Future
 import pytest
 from sqlalchemy import Engine
 
-from db.stock import Outcome
+from db.stock_commands import Outcome
 from db.stock_writer import StockWriter
 from domain.errors import Busy, InvalidInput, Unavailable
 from domain.stock import Receive

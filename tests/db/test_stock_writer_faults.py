@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Engine
 
-from db.stock import Outcome, StockCommand
+from db.stock_commands import Outcome, StockCommand
 from db.stock_writer import StockWriter
 from domain.errors import InvalidInput
 from domain.stock import Action, Deduct, Kind, Receive, Release, Reserve
