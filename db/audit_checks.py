@@ -154,8 +154,11 @@ SELECT m.tenant_id, 'movement ' || m.id,
                 OR m.tenant_id = CAST(:tenant AS uuid))
 """
 
-# Keys from clients are kept for thirty days, keys of processes longer (db/operations.py), so the
+# Keys from clients are kept for thirty days, keys of processes longer (db/retention.py), so the
 # operation of a younger movement must be there. A day less leaves room for the clean-up's clock.
+# The rows of a bulk have operations of their own under its one key: it was written in the same
+# transaction. A transaction that wrote several postings' movements restored them from a dump; then
+# nobody can tell which rows were written together.
 _OPERATIONS = """
 SELECT m.tenant_id, 'movement ' || m.id || ' of level ' || m.level_id, 'operation '
            || m.operation_id, 'no such operation', m.level_id
@@ -164,6 +167,13 @@ SELECT m.tenant_id, 'movement ' || m.id || ' of level ' || m.level_id, 'operatio
    AND m.recorded_at > clock_timestamp() - interval '29 days'
    AND NOT EXISTS (SELECT 1 FROM operations o
                     WHERE o.tenant_id = m.tenant_id AND o.id = m.operation_id)
+   AND NOT EXISTS (SELECT 1 FROM operations o
+                    WHERE o.tenant_id = m.tenant_id AND o.xmin::text = m.xmin::text
+                      AND NOT EXISTS (SELECT 1 FROM stock_movements its
+                                       WHERE its.tenant_id = o.tenant_id
+                                         AND its.operation_id = o.id))
+   AND m.xmin::text NOT IN (SELECT xmin::text FROM stock_movements
+                             GROUP BY xmin::text HAVING min(posting_id) < max(posting_id))
 """
 
 # A reserve may have put the end off and then been refused: then the process lives on for a while.

@@ -19,7 +19,8 @@ from db import events, evidence
 from db.engine import transaction
 from db.evidence import Books
 from db.operations import PROCESS
-from db.stock import Ledger, Outcome, StockCommand, plain_answer
+from db.stock import Ledger
+from db.stock_commands import Outcome, StockCommand, plain_answer
 from db.tables import InventoryLevel, Operation, Posting, SignedBreak, StockMovement
 from domain.corrections import BUCKETS, Keep, Settled, Standing, settle
 from domain.errors import Conflict, InvalidInput, NotFound

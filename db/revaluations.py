@@ -18,7 +18,8 @@ from uuid_utils.compat import uuid7
 
 from db import events, paging
 from db.operations import PROCESS, Claim
-from db.stock import Ledger, Outcome, StockCommand, plain_answer
+from db.stock import Ledger
+from db.stock_commands import Outcome, StockCommand, plain_answer
 from db.tables import Revaluation as Row
 from db.tables import Reversal, StockMovement
 from domain.errors import Conflict, NotFound

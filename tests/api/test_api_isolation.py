@@ -14,6 +14,7 @@ from tests.api.api_helpers import (
     product,
     published_examples,
     put_order,
+    put_revaluation,
     warehouse,
 )
 
@@ -53,6 +54,7 @@ def owned(admin: Caller, engine: Engine) -> dict[str, str]:
         "/v1/orders": order,
         "/v1/inventory/levels": admin.get("/v1/inventory/levels").json()["data"][0]["id"],
         "/v1/inventory/movements": admin.get("/v1/inventory/movements").json()["data"][0]["id"],
+        "/v1/inventory/revaluations": put_revaluation(engine, admin.tenant_id),
     }
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from db.audit import CHECKS, Finding, audit, balance
 from db.engine import transaction
+from db.stock_commands import BulkRow, StockBulk
 from db.stock_writer import StockWriter
 from domain.stock import Receive, Release, Reserve
 from tests.db.conftest import World
@@ -245,6 +247,29 @@ def test_the_oracle_sees_a_reservation_that_outlives_its_order(
     (finding,) = found["no_reservation_outlives_its_order"]
     assert finding.found == "held 3 for order SO-1, reserved"
     assert "order-1" in finding.subject
+
+
+BULK = StockBulk("bulk", "http", b"print", (), False, lambda _: (200, b"{}"))
+
+
+def test_a_bulk_answers_for_its_rows_and_a_restored_dump_for_nothing(
+    traded: World, damage: Callable[..., None]
+) -> None:
+    """Its rows have operations of their own, which no key names."""
+    items = traded.items
+    row = command(Receive((items.line(2, cost="1.00"),)))
+    bulk = replace(BULK, rows=[BulkRow(row.action, row.origin)] * 3)
+    with writers(traded.database.conninfo(), 1) as (writer,):
+        answers([writer.submit(traded.tenant, bulk)])
+    assert _found(traded) == {}
+    damage("DELETE FROM operations WHERE key = 'bulk'")
+    found = _found(traded)
+    assert {check: len(rows) for check, rows in found.items()} == {OPERATION: 3}
+    damage(
+        "WITH gone AS (DELETE FROM stock_movements RETURNING *)"
+        " INSERT INTO stock_movements SELECT * FROM gone"
+    )
+    assert _found(traded) == {}
 
 
 def test_every_check_is_proved_by_some_damage() -> None:
