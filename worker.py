@@ -16,8 +16,10 @@ from activities.errors import DomainErrors
 from activities.housekeeping import HousekeepingActivities
 from activities.orders import OrderActivities
 from activities.revaluations import RevaluationActivities
+from db.alert_keeper import AlertKeeper
 from db.engine import conninfo, make_engine
 from db.follower import Follower
+from db.level_days import DailySums
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
@@ -71,7 +73,8 @@ def build(
 async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; what is running then finishes or is taken up by the next."""
     where = addresses(settings)
-    engine = make_engine(where.app, pool_size=settings.worker_activities_max)
+    # One connection more than activities: the alerts must not wait for them.
+    engine = make_engine(where.app, pool_size=settings.worker_activities_max + 1)
     # Only the housekeeping uses it, for one tenant at a time.
     maint = make_engine(where.maint, pool_size=2)
     writer = StockWriter(
@@ -80,6 +83,9 @@ async def serve(settings: Settings) -> None:
         queue_max=settings.writer_queue_max,
     )
     follower = Follower(conninfo(where.follower))
+    following = make_engine(where.follower, pool_size=2)
+    keeper = AlertKeeper(following, engine)
+    daily_sums = DailySums(following)
     client = await connect(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -98,8 +104,11 @@ async def serve(settings: Settings) -> None:
         await schedules.ensure(client, settings.task_queue)
         async with worker:
             await stop.wait()
+    keeper.close()
+    daily_sums.close()
     follower.close()
     writer.close()
+    following.dispose()
     engine.dispose()
     maint.dispose()
 

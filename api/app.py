@@ -6,16 +6,23 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    alerts,
+    attributes,
     catalogue,
     health,
     identity,
     levels,
+    movements,
     orders,
     organization,
     partners,
+    proposals,
+    reorder,
     revaluations,
     stock,
-    stock_corrections,
+    stock_bulk,
+    summary,
+    units,
     warehouses,
 )
 from api.auth import KeyRing
@@ -28,12 +35,19 @@ from api.services import Services
 #: One router a room; a new room is added here.
 ROUTERS = (
     *catalogue.ROUTERS,
+    *units.ROUTERS,
+    attributes.router,
     *partners.ROUTERS,
     warehouses.router,
     stock.router,
-    stock_corrections.router,
+    stock_bulk.router,
     levels.router,
     revaluations.router,
+    alerts.router,
+    *reorder.ROUTERS,
+    proposals.router,
+    movements.router,
+    summary.router,
     orders.router,
     *organization.ROUTERS,
     identity.router,

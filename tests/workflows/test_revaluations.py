@@ -43,7 +43,8 @@ async def revaluer(
 
 
 async def _receipt(shop: Shop) -> str:
-    found = await shop.get("/v1/inventory/movements?kind=purchase")
+    variant = shop.variants["A"]
+    found = await shop.get(f"/v1/inventory/movements?kind=purchase&variant_id={variant}")
     return str(found["data"][0]["id"])
 
 
@@ -104,7 +105,9 @@ async def test_a_late_cost_is_posted_once_and_told_in_full(
 async def test_what_has_no_cost_is_refused_with_the_reason(shop: Shop, revaluer: None) -> None:
     await shop.receive("A", 10, "1.00")
     await _sell(shop, "A", 4)
-    sale = (await shop.get("/v1/inventory/movements?kind=sale"))["data"][0]["id"]
+    variant = shop.variants["A"]
+    sales = await shop.get(f"/v1/inventory/movements?kind=sale&variant_id={variant}")
+    sale = sales["data"][0]["id"]
     receipt = await _receipt(shop)
     for body, status, code in (
         (_body(sale), 409, "not_a_receipt"),

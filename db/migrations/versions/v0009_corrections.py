@@ -4,8 +4,8 @@ from alembic import op
 
 from db.migrations.isolation import append_only, isolate, record
 
-revision = "0008"
-down_revision = "0009"
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
 
