@@ -27,7 +27,7 @@ from api.temporal import ANSWER_TIMEOUT, is_away, temporal_of
 from db import operations, revaluations
 from db.engine import transaction
 from db.operations import HTTP, Answer, Claim
-from db.tables import Revaluation as Row
+from db.upkeep_tables import Revaluation as Row
 from domain.errors import Conflict, Unavailable
 from domain.permissions import Actor, Permission
 from domain.revaluations import NUMBER_KIND, Opened, Revaluation, revaluation_workflow_id

@@ -21,7 +21,8 @@ from db.evidence import Books
 from db.operations import PROCESS
 from db.stock import Ledger
 from db.stock_commands import Outcome, StockCommand, plain_answer
-from db.tables import InventoryLevel, Operation, Posting, SignedBreak, StockMovement
+from db.tables import InventoryLevel, Operation, Posting, StockMovement
+from db.upkeep_tables import SignedBreak
 from domain.corrections import BUCKETS, Keep, Settled, Standing, settle
 from domain.errors import Conflict, InvalidInput, NotFound
 from domain.stock import Origin, Release

@@ -14,7 +14,8 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from db.tables import RetentionMark, Tenant
+from db.tables import Tenant
+from db.upkeep_tables import RetentionMark
 
 HTTP_DAYS, PROCESS_DAYS = 30, 90
 BATCH = 5_000

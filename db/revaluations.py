@@ -20,8 +20,8 @@ from db import events, paging
 from db.operations import PROCESS, Claim
 from db.stock import Ledger
 from db.stock_commands import Outcome, StockCommand, plain_answer
-from db.tables import Revaluation as Row
 from db.tables import Reversal, StockMovement
+from db.upkeep_tables import Revaluation as Row
 from domain.errors import Conflict, NotFound
 from domain.permissions import Actor
 from domain.revaluation_rules import (

@@ -11,8 +11,9 @@ from httpx2 import Response
 from sqlalchemy import Engine, select, text
 
 from db.engine import transaction
-from db.tables import InventoryLevel, Order, OrderLine, Revaluation, StockMovement
+from db.tables import InventoryLevel, Order, OrderLine, StockMovement
 from db.tenants import create_api_key
+from db.upkeep_tables import Revaluation
 
 JSON = {"Content-Type": "application/json"}
 

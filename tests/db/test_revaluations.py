@@ -18,7 +18,7 @@ from db import revaluations
 from db.engine import transaction
 from db.operations import Claim
 from db.stock_writer import StockWriter
-from db.tables import Revaluation as Row
+from db.upkeep_tables import Revaluation as Row
 from domain.errors import Conflict, NotFound
 from domain.permissions import Actor
 from domain.revaluation_rules import Passed, Walk, split

@@ -15,7 +15,7 @@ from activities.revaluations import RevaluationActivities
 from db import revaluations
 from db.audit import audit
 from db.stock_writer import StockWriter
-from db.tables import Revaluation as Row
+from db.upkeep_tables import Revaluation as Row
 from domain.revaluations import Revaluation, Walked, revaluation_workflow_id
 from settings import Settings
 from tests.workflows import histories
