@@ -123,17 +123,31 @@ class AddStock(StockBody):
 
 
 class DeductStock(StockBody):
-    """Goods leave from what is available."""
+    """Goods leave: sold from what is available, or written off from any shelf, with a reason."""
 
     model_config = example(
-        {"kind": "write_off", "reason": "broken", "lines": [_LINE | {"quantity": 2}]}
+        {
+            "kind": "write_off",
+            "source": "damaged",
+            "reason": "broken",
+            "lines": [_LINE | {"quantity": 2}],
+        }
     )
 
     kind: Literal["sale", "write_off"] = "sale"
+    source: Literal["available", "damaged", "quarantine"] = "available"
     lines: list[StockLine] = Lines
 
+    @model_validator(mode="after")
+    def _only_what_is_available_is_sold(self) -> Self:
+        if self.kind == "write_off" and self.reason is None:
+            raise ValueError("a write-off needs its reason")
+        if self.kind == "sale" and self.source != "available":
+            raise ValueError("only what is available is sold")
+        return self
+
     def action(self) -> Deduct:
-        return Deduct(_lines(self.lines), Kind(self.kind))
+        return Deduct(_lines(self.lines), Kind(self.kind), Bucket(self.source))
 
 
 class AdjustStock(StockBody):

@@ -138,10 +138,11 @@ class Receive:
 
 @dataclass(frozen=True, slots=True)
 class Deduct:
-    """Goods leave from available at average cost: a direct sale, a write-off."""
+    """Goods leave from a bucket at average cost: a direct sale, a write-off."""
 
     lines: tuple[Line, ...]
     kind: Kind = Kind.SALE
+    source: Bucket = Bucket.AVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +357,8 @@ def check(action: Action) -> None:
     rows = _quantities(action)
     if isinstance(action, Move):
         _check_move(action)
+    if isinstance(action, Deduct):
+        _check_bucket("/source", action.source)
     if isinstance(action, Set | Transfer):
         _check_levels(action)
     signed, least = isinstance(action, Adjust), 0 if isinstance(action, Set) else 1
@@ -407,10 +410,15 @@ def _check_levels(action: Set | Transfer) -> None:
         raise InvalidInput.field("/lines", "both_ways", "A level cannot give and take at once.")
 
 
+def _check_bucket(pointer: str, bucket: Bucket) -> None:
+    """Reserved belongs to holds and in transit to transfers."""
+    if bucket in (Bucket.RESERVED, Bucket.IN_TRANSIT):
+        raise InvalidInput.field(pointer, "bucket", f"Units are not moved by hand: {bucket}.")
+
+
 def _check_move(action: Move) -> None:
-    """Reserved belongs to holds and in transit to transfers; a bucket is not moved onto itself."""
-    for pointer, bucket in (("/source", action.source), ("/target", action.target)):
-        if bucket in (Bucket.RESERVED, Bucket.IN_TRANSIT):
-            raise InvalidInput.field(pointer, "bucket", f"Units are not moved by hand: {bucket}.")
+    """A bucket is not moved onto itself."""
+    _check_bucket("/source", action.source)
+    _check_bucket("/target", action.target)
     if action.source is action.target:
         raise InvalidInput.field("/target", "bucket", "The two buckets must differ.")

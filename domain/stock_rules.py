@@ -19,6 +19,7 @@ from domain.stock import (
     Deduct,
     Hold,
     Kind,
+    Level,
     LevelKey,
     Line,
     Move,
@@ -156,10 +157,16 @@ def _receive(view: View, action: Receive) -> Accepted | Refused:
 
 def _deduct(view: View, action: Deduct) -> Accepted | Refused:
     sums = summed(view, action.lines)
-    refusal = unknown(view, sums) or short(action.lines, sums, "available")
+    bucket = action.source.value
+    refusal = unknown(view, sums) or short(action.lines, sums, bucket)
     if refusal:
         return refusal
-    return apply(action.kind, [Step(level, available=-units) for _, level, units in sums])
+    return apply(action.kind, [_taken(level, bucket, units) for _, level, units in sums])
+
+
+def _taken(level: Level, bucket: str, units: int) -> Step:
+    deltas: dict[str, Any] = {bucket: -units}
+    return Step(level, **deltas)
 
 
 def _adjust(view: View, action: Adjust) -> Accepted | Refused:

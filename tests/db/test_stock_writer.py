@@ -1,6 +1,7 @@
 """The batch writer's queue: its bound, its fairness, its end, and callers who gave up."""
 
 import threading
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 
@@ -164,3 +165,28 @@ def test_one_ring_of_the_bell_and_one_posting_a_batch(
         answers(futures)
     found = rows(engine, items.tenant, "SELECT facts FROM postings ORDER BY id")
     assert [row.facts for row in found] == [1, 1, 40]
+
+
+def test_memory_stays_flat_at_ten_times_the_bound(
+    database: Database, items: Items, balanced: Balanced
+) -> None:
+    bound = 500
+    with writers(database.conninfo(), 1, queue_max=bound) as (writer,):
+        with stalled(database.conninfo(), items, writer):
+            futures = [writer.submit(items.tenant, receive(items, 1)) for _ in range(bound)]
+            tracemalloc.start()
+            try:
+                before, _ = tracemalloc.get_traced_memory()
+                refused = 0
+                for _ in range(9 * bound):
+                    try:
+                        futures.append(writer.submit(items.tenant, receive(items, 1)))
+                    except Busy:
+                        refused += 1
+                grown = tracemalloc.get_traced_memory()[0] - before
+            finally:
+                tracemalloc.stop()
+        assert refused == 9 * bound
+        assert grown < 200_000, grown
+        assert [code(outcome) for outcome in answers(futures)] == [None] * bound
+    balanced(items)

@@ -186,6 +186,7 @@ def actions(known: Sequence[LevelKey]) -> st.SearchStrategy[Action]:
         st.builds(Receive, plain, kind=st.sampled_from([Kind.PURCHASE, Kind.OPENING])),
         st.builds(Receive, plain),
         st.builds(Deduct, plain),
+        st.builds(Deduct, plain, kind=st.just(Kind.WRITE_OFF), source=st.sampled_from(MOVABLE)),
         st.builds(Adjust, lines(known, signed=True)),
         moves,
         st.builds(Reserve, plain, owner=owners),

@@ -52,7 +52,7 @@ def _need(action: Action) -> dict[Place, int]:
     """What the command takes, added up the naive way."""
     if isinstance(action, Release | Ship):
         return {("line", line): units for line, units in (action.lines or {}).items()}
-    bucket = action.source.value if isinstance(action, Move) else "available"
+    bucket = action.source.value if isinstance(action, Move | Deduct) else "available"
     need: Counter[Place] = Counter()
     if isinstance(action, Receive):
         return {}

@@ -87,6 +87,30 @@ async def test_units_move_between_buckets_and_keep_their_value(
     assert audit(maint_engine, shop.tenant.id) == []
 
 
+async def test_damaged_goods_are_written_off_where_they_lie(
+    shop: Shop, maint_engine: Engine
+) -> None:
+    await shop.receive("A", 10, "3.00")
+    move = line(shop, 4, source="available", target="damaged", reason="dropped")
+    await shop.post(f"{STOCK}/move", move)
+    off = line(shop, 3, kind="write_off", source="damaged")
+    assert (await shop.send(f"{STOCK}/deduct", off)).status_code == 422
+    done = await shop.post(f"{STOCK}/deduct", off | {"reason": "beyond repair"})
+    (moved,) = done["movements"]
+    assert (moved["kind"], moved["damaged_change"], moved["value_change"]) == (
+        "write_off",
+        -3,
+        "-9.000000",
+    )
+    short = await shop.send(f"{STOCK}/deduct", off | {"reason": "again"})
+    assert (short.status_code, short.json()["details"]["lines"][0]["damaged"]) == (409, 1)
+    sold = await shop.send(f"{STOCK}/deduct", line(shop, 1, source="damaged"))
+    assert sold.status_code == 422
+    level = await shop.level("A")
+    assert (level["available"], level["damaged"], level["total_value"]) == (6, 1, "21.00")
+    assert audit(maint_engine, shop.tenant.id) == []
+
+
 @pytest.mark.parametrize(("source", "target"), [("reserved", "available"), ("damaged", "damaged")])
 async def test_buckets_that_are_not_moved_by_hand(shop: Shop, source: str, target: str) -> None:
     body = line(shop, 1, source=source, target=target, reason="try")
