@@ -11,8 +11,10 @@ from temporalio.worker import Worker
 
 from activities.errors import DomainErrors
 from activities.orders import OrderActivities
+from db.alert_keeper import AlertKeeper
 from db.engine import conninfo, make_engine
 from db.follower import Follower
+from db.level_days import DailySums
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
@@ -53,13 +55,17 @@ def build(
 async def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; what is running then finishes or is taken up by the next."""
     where = addresses(settings)
-    engine = make_engine(where.app, pool_size=settings.worker_activities_max)
+    # One connection more than activities: the alerts must not wait for them.
+    engine = make_engine(where.app, pool_size=settings.worker_activities_max + 1)
     writer = StockWriter(
         conninfo(where.app),
         batch_max=settings.writer_batch_max,
         queue_max=settings.writer_queue_max,
     )
     follower = Follower(conninfo(where.follower))
+    following = make_engine(where.follower, pool_size=2)
+    keeper = AlertKeeper(following, engine)
+    daily_sums = DailySums(following)
     client = await connect(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -75,8 +81,11 @@ async def serve(settings: Settings) -> None:
         )
         async with worker:
             await stop.wait()
+    keeper.close()
+    daily_sums.close()
     follower.close()
     writer.close()
+    following.dispose()
     engine.dispose()
 
 

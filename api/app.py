@@ -6,15 +6,22 @@ from contextlib import AbstractAsyncContextManager
 from fastapi import FastAPI
 
 from api import (
+    alerts,
+    attributes,
     catalogue,
     health,
     identity,
     levels,
+    movements,
     orders,
     organization,
     partners,
+    proposals,
+    reorder,
     stock,
-    stock_corrections,
+    stock_bulk,
+    summary,
+    units,
     warehouses,
 )
 from api.auth import KeyRing
@@ -27,11 +34,18 @@ from api.services import Services
 #: One router a room; a new room is added here.
 ROUTERS = (
     *catalogue.ROUTERS,
+    *units.ROUTERS,
+    attributes.router,
     *partners.ROUTERS,
     warehouses.router,
     stock.router,
-    stock_corrections.router,
+    stock_bulk.router,
     levels.router,
+    alerts.router,
+    *reorder.ROUTERS,
+    proposals.router,
+    movements.router,
+    summary.router,
     orders.router,
     *organization.ROUTERS,
     identity.router,

@@ -50,11 +50,25 @@ class BoundedRequest(Request):
         """
         if not hasattr(self, "_json"):
             body = await self.body()
-            kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if body and kind != "application/json" and not kind.endswith("+json"):
-                raise Unreadable("Send JSON with Content-Type: application/json.", code="not_json")
+            require_json(self, body)
             self._json = parse(body) if body else None
         return self._json
+
+
+def media_type(request: Request) -> str:
+    """What the body is announced as, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def require_json(request: Request, body: bytes) -> None:
+    """Refuse a body that is announced as something else.
+
+    Raises:
+        Unreadable: it is no JSON by its media type.
+    """
+    kind = media_type(request)
+    if body and kind != "application/json" and not kind.endswith("+json"):
+        raise Unreadable("Send JSON with Content-Type: application/json.", code="not_json")
 
 
 def parse(body: bytes) -> Any:
@@ -64,18 +78,37 @@ def parse(body: bytes) -> Any:
         Unreadable: it is not UTF-8, not JSON, or nested too deeply.
         InvalidInput: numbers or text that no field may have; each with its pointer.
     """
+    value = load(body)
+    refuse_wrong_values(value)
+    return value
+
+
+def load(body: bytes) -> Any:
+    """``body`` as JSON, whatever its values.
+
+    Raises:
+        Unreadable: it is not UTF-8, not JSON, or nested too deeply to be read.
+    """
     try:
-        value = json.loads(body.decode(), parse_int=_whole)
+        return json.loads(body.decode(), parse_int=_whole)
     except UnicodeDecodeError:
         raise Unreadable("The body is not UTF-8.", code="not_json") from None
     except json.JSONDecodeError as error:
         raise Unreadable(f"The body is not JSON: {error.msg}.", code="not_json") from None
     except RecursionError:
         raise _too_deep() from None
+
+
+def refuse_wrong_values(value: Any) -> None:
+    """Refuse numbers or text that no field may have.
+
+    Raises:
+        InvalidInput: each with its pointer.
+        Unreadable: it is nested too deeply.
+    """
     errors = _wrong_values(value)
     if errors:
         raise InvalidInput("The body holds values that no field may have.", errors=errors)
-    return value
 
 
 def check_text(text: str) -> tuple[str, str] | None:

@@ -5,19 +5,20 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from api.answers import RecordView, respond, show
 from api.auth import needs
 from api.etag import IfMatch, IfNoneMatch
 from api.idempotency import KeyedCommand, OptionalCommand, write
-from api.pages import ListOf, PageQuery, listing, window
+from api.pages import ListOf, PageQuery, RecordQuery, listing, window
 from api.routing import make_router
 from api.services import TheServices
-from db import catalogue, records
+from db import attributes, catalogue, records, units
 from db.engine import transaction
 from db.tables import Product, Variant
+from domain.attributes import Values
 from domain.catalogue import NewProduct, NewVariant, ProductChanges, VariantChanges
 from domain.permissions import Actor, Permission
 from domain.values import Code, Money
@@ -39,6 +40,14 @@ class ProductView(RecordView):
     currency: str
     status: str
     default_variant_id: UUID | None
+    attributes: Values
+
+
+class ScannedUnit(BaseModel):
+    """The unit that a barcode stands on: ``factor`` base units."""
+
+    unit: str
+    factor: int
 
 
 class VariantView(RecordView):
@@ -52,9 +61,14 @@ class VariantView(RecordView):
     currency: str
     is_default: bool
     status: str
+    base_unit: str = Field(description="What the ledger counts.")
+    scanned: ScannedUnit | None = Field(
+        default=None, description="In a list by `barcode`: the unit that carries it."
+    )
+    attributes: Values
 
 
-class ProductQuery(PageQuery):
+class ProductQuery(RecordQuery):
     """Filters of the list of products."""
 
     sku: Code | None = None
@@ -64,12 +78,14 @@ class ProductQuery(PageQuery):
     )
 
 
-class VariantQuery(PageQuery):
+class VariantQuery(RecordQuery):
     """Filters of the list of variants."""
 
     product_id: UUID | None = None
     sku: Code | None = None
-    barcode: Code | None = None
+    barcode: Code | None = Field(
+        default=None, description="Of the variant, or of one of its packages: see `scanned`."
+    )
 
 
 @products.post("", status_code=201, response_model=ProductView)
@@ -89,10 +105,15 @@ def create_product(
 def list_products(
     request: Request, query: Annotated[ProductQuery, Query()], actor: Reader, services: TheServices
 ) -> Response:
-    """List products by SKU, status, or a part of name or SKU."""
+    """List products by SKU, status, attributes, or a part of name or SKU."""
     with transaction(services.engine, actor.tenant_id) as session:
         page = catalogue.list_products(
-            session, window(request, query), sku=query.sku, status=query.status, q=query.q
+            session,
+            window(request, query),
+            sku=query.sku,
+            status=query.status,
+            q=query.q,
+            having=query.attribute,
         )
         return listing(request, page, _show_products(session, actor, page.rows))
 
@@ -172,7 +193,7 @@ def create_variant(
     """Add a variant to a product."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(actor, catalogue.create_variant(session, product_id, body))
+        return _show_variant(session, actor, catalogue.create_variant(session, product_id, body))
 
     answer = write(services, actor, command, effect, status=201)
     return respond(answer, location="/v1/variants/{id}")
@@ -190,14 +211,14 @@ def list_variants_of_product(
     with transaction(services.engine, actor.tenant_id) as session:
         records.get(session, Product, product_id)
         page = catalogue.list_variants(session, window(request, query), product_id=product_id)
-        return listing(request, page, [_show_variant(actor, row) for row in page.rows])
+        return listing(request, page, _show_variants(session, actor, page.rows))
 
 
 @variants.get("", response_model=ListOf[VariantView])
 def list_variants(
     request: Request, query: Annotated[VariantQuery, Query()], actor: Reader, services: TheServices
 ) -> Response:
-    """List variants by product, SKU or barcode."""
+    """List variants by product, SKU, attributes or barcode."""
     with transaction(services.engine, actor.tenant_id) as session:
         page = catalogue.list_variants(
             session,
@@ -205,8 +226,11 @@ def list_variants(
             product_id=query.product_id,
             sku=query.sku,
             barcode=query.barcode,
+            having=query.attribute,
         )
-        return listing(request, page, [_show_variant(actor, row) for row in page.rows])
+        return listing(
+            request, page, _show_variants(session, actor, page.rows, barcode=query.barcode)
+        )
 
 
 @variants.get("/{variant_id}", response_model=VariantView)
@@ -216,7 +240,7 @@ def get_variant(
     """Show a variant."""
     with transaction(services.engine, actor.tenant_id) as session:
         variant = records.get(session, Variant, variant_id)
-        return show(_show_variant(actor, variant), if_none_match)
+        return show(_show_variant(session, actor, variant), if_none_match)
 
 
 @variants.patch("/{variant_id}", response_model=VariantView)
@@ -232,7 +256,7 @@ def change_variant(
 
     def effect(session: Session) -> VariantView:
         variant = catalogue.change_variant(session, variant_id, versions, body.sent())
-        return _show_variant(actor, variant)
+        return _show_variant(session, actor, variant)
 
     return respond(write(services, actor, command, effect))
 
@@ -244,7 +268,7 @@ def disable_variant(
     """Take a variant out of use; refused while orders or stock use it."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(actor, catalogue.disable_variant(session, variant_id))
+        return _show_variant(session, actor, catalogue.disable_variant(session, variant_id))
 
     return respond(write(services, actor, command, effect))
 
@@ -256,7 +280,7 @@ def enable_variant(
     """Put a variant back into use."""
 
     def effect(session: Session) -> VariantView:
-        return _show_variant(actor, catalogue.enable_variant(session, variant_id))
+        return _show_variant(session, actor, catalogue.enable_variant(session, variant_id))
 
     return respond(write(services, actor, command, effect))
 
@@ -267,11 +291,43 @@ def _show_product(session: Session, actor: Actor, product: Product) -> ProductVi
 
 def _show_products(session: Session, actor: Actor, rows: Sequence[Product]) -> list[ProductView]:
     defaults = catalogue.default_variants(session, rows)
+    values = attributes.values_of(session, [row.id for row in rows])
     return [
-        ProductView.of(row, currency=actor.currency, default_variant_id=defaults.get(row.id))
+        ProductView.of(
+            row,
+            currency=actor.currency,
+            default_variant_id=defaults.get(row.id),
+            attributes=values[row.id],
+        )
         for row in rows
     ]
 
 
-def _show_variant(actor: Actor, variant: Variant) -> VariantView:
-    return VariantView.of(variant, currency=actor.currency)
+def _show_variant(session: Session, actor: Actor, variant: Variant) -> VariantView:
+    return _show_variants(session, actor, [variant])[0]
+
+
+def _show_variants(
+    session: Session, actor: Actor, rows: Sequence[Variant], *, barcode: str | None = None
+) -> list[VariantView]:
+    """The variants; ``barcode`` is the one by which they were found."""
+    bases = units.base_units(session, rows)
+    values = attributes.values_of(session, [row.id for row in rows])
+    package = None if barcode is None else units.package_with(session, barcode)
+    views = []
+    for row in rows:
+        base = bases[row.base_unit_id]
+        scanned = None
+        if barcode is not None:
+            unit, factor = package[1:] if package is not None else (base, 1)
+            scanned = ScannedUnit(unit=unit, factor=factor)
+        views.append(
+            VariantView.of(
+                row,
+                currency=actor.currency,
+                base_unit=base,
+                scanned=scanned,
+                attributes=values[row.id],
+            )
+        )
+    return views

@@ -34,11 +34,25 @@ class Command:
     instance: str
 
 
-async def _optional(request: Request, key: Annotated[str | None, _KEY_HEADER] = None) -> Command:
+async def _checked(key: Annotated[str | None, _KEY_HEADER] = None) -> str | None:
     if key is not None and not (1 <= len(key) <= 200 and key.isascii() and key.isprintable()):
         raise Unreadable(
             "Idempotency-Key has 1 to 200 printable ASCII characters.", code="bad_idempotency_key"
         )
+    return key
+
+
+async def _present(key: Annotated[str | None, Depends(_checked)]) -> str:
+    if key is None:
+        raise _missing()
+    return key
+
+
+def _missing() -> Unreadable:
+    return Unreadable("Send Idempotency-Key with every POST.", code="idempotency_key_required")
+
+
+async def _optional(request: Request, key: Annotated[str | None, Depends(_checked)]) -> Command:
     query = f"?{request.url.query}" if request.url.query else ""
     target = instance_of(request) + query
     return Command(
@@ -48,12 +62,14 @@ async def _optional(request: Request, key: Annotated[str | None, _KEY_HEADER] = 
 
 async def _required(command: Annotated[Command, Depends(_optional)]) -> Command:
     if command.key is None:
-        raise Unreadable("Send Idempotency-Key with every POST.", code="idempotency_key_required")
+        raise _missing()
     return command
 
 
 #: For POST: 400 when the header is missing.
 KeyedCommand = Annotated[Command, Depends(_required)]
+#: For a POST whose body is a stream: only the key, as the body is not read at once.
+StreamKey = Annotated[str, Depends(_present)]
 #: For PUT, PATCH and DELETE, which If-Match already protects.
 OptionalCommand = Annotated[Command, Depends(_optional)]
 

@@ -1,24 +1,26 @@
-"""Levels, movements and reservations over HTTP: reads only."""
+"""Levels and reservations over HTTP: reads only."""
 
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import show
+from api.as_of import DESCRIPTION, AsOf, LevelThenView, require_known, shown
 from api.auth import needs
 from api.etag import IfNoneMatch
-from api.pages import ListOf, PageQuery, listing, window
+from api.pages import ListOf, PageQuery, SortedQuery, listing, window
 from api.routing import make_router
 from api.services import TheServices
 from db import levels
 from db.engine import transaction
+from db.paging import Page
 from db.tables import InventoryLevel
+from domain.errors import FieldError, InvalidInput
 from domain.permissions import Actor, Permission
-from domain.values import Code, Instant, Money, Name, SignedMoney, decimal_text
+from domain.values import Code, Instant, Money, Name, cost_text
 
 router = make_router("/v1/inventory", "stock")
 Reader = Annotated[Actor, needs(Permission.STOCK_READ)]
@@ -58,51 +60,6 @@ class LevelView(BaseModel):
     updated_at: datetime
 
 
-class MovementView(BaseModel):
-    """One change of one level; ``quantity_*`` are of on hand, the others of their bucket."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    object: Literal["stock_movement"] = "stock_movement"
-    id: UUID
-    operation_id: UUID
-    level_id: UUID
-    sequence: int
-    warehouse_id: UUID
-    variant_id: UUID
-    kind: str
-    quantity_before: int
-    quantity_change: int
-    quantity_after: int
-    available_before: int
-    available_change: int
-    available_after: int
-    reserved_before: int
-    reserved_change: int
-    reserved_after: int
-    damaged_before: int
-    damaged_change: int
-    damaged_after: int
-    quarantine_before: int
-    quarantine_change: int
-    quarantine_after: int
-    in_transit_before: int
-    in_transit_change: int
-    in_transit_after: int
-    unit_cost: str
-    value_change: SignedMoney
-    value_after: Money
-    currency: str
-    reference_kind: str | None
-    reference_id: str | None
-    reason: str | None
-    notes: str | None
-    created_by: str
-    occurred_at: datetime
-    business_date: date
-    recorded_at: datetime
-
-
 class ReservationView(BaseModel):
     """Units of a level that are held; ``open`` is what is still held."""
 
@@ -120,26 +77,45 @@ class ReservationView(BaseModel):
     created_at: datetime
 
 
-class LevelQuery(PageQuery):
-    """Filters of the list of levels."""
+class LevelQuery(SortedQuery):
+    """Filters of the list of levels, and its orders."""
 
     warehouse_id: UUID | None = None
     variant_id: UUID | None = None
-    out_of_stock: bool | None = None
-
-
-class MovementQuery(PageQuery):
-    """Filters of the list of movements."""
-
-    level_id: UUID | None = None
-    warehouse_id: UUID | None = None
-    variant_id: UUID | None = None
-    operation_id: UUID | None = None
-    kind: Code | None = None
-    reference_kind: Code | None = None
-    reference_id: Name | None = None
-    occurred_from: Instant | None = None
-    occurred_to: Instant | None = None
+    product_id: UUID | None = Field(default=None, description="Of any variant of the product.")
+    sku: Code | None = Field(default=None, description="The variant's.")
+    barcode: Code | None = Field(default=None, description="The variant's.")
+    aisle: Name | None = None
+    shelf: Name | None = None
+    bin_location: Name | None = None
+    lot: Code | None = None
+    low_stock: bool | None = Field(
+        default=None, description="At or below the reorder point, which nothing available is too."
+    )
+    out_of_stock: bool | None = Field(default=None, description="Nothing available.")
+    updated_from: Instant | None = Field(default=None, description="Changed then or later.")
+    as_of: AsOf | None = Field(default=None, description=DESCRIPTION)
+    # A place is three texts, each of which may be long.
+    cursor: str | None = Field(
+        default=None, max_length=4000, description="`next_cursor` of the page before."
+    )
+    sort: Literal[
+        "id",
+        "-id",
+        "created_at",
+        "-created_at",
+        "place",
+        "-place",
+        "available",
+        "-available",
+        "total_value",
+        "-total_value",
+    ] = Field(
+        default="id",
+        description="`id` and `created_at` are the order in which levels came to be, `place` is"
+        " warehouse, aisle, shelf, bin. `available` and `total_value` change while one pages: a"
+        " level that moves meanwhile may come twice or not at all.",
+    )
 
 
 class ReservationQuery(PageQuery):
@@ -149,52 +125,39 @@ class ReservationQuery(PageQuery):
     level_id: UUID | None = None
 
 
-@router.get("/levels", response_model=ListOf[LevelView])
+@router.get("/levels", response_model=ListOf[LevelView] | ListOf[LevelThenView])
 def list_levels(
     request: Request, query: Annotated[LevelQuery, Query()], actor: Reader, services: TheServices
 ) -> Response:
-    """List levels."""
+    """List levels, as they are or as they were (`as_of`)."""
+    if query.as_of is not None:
+        _refuse_today(query)
+        require_known(services.engine, actor, query.as_of)
+    wanted = levels.LevelFilter(**query.model_dump(exclude={"limit", "cursor", "sort", "as_of"}))
     with transaction(services.engine, actor.tenant_id) as session:
-        page = levels.levels(
-            session,
-            window(request, query),
-            warehouse_id=query.warehouse_id,
-            variant_id=query.variant_id,
-            out_of_stock=query.out_of_stock,
-        )
+        page = levels.levels(session, window(request, query), wanted, query.sort.lstrip("-"))
+        if query.as_of is not None:
+            return listing(request, page, shown(session, actor, page, query.as_of))
         return listing(request, page, [_level(row, actor.currency) for row in page.rows])
 
 
-@router.get("/levels/{level_id}", response_model=LevelView)
+@router.get("/levels/{level_id}", response_model=LevelView | LevelThenView)
 def get_level(
-    level_id: UUID, actor: Reader, services: TheServices, if_none_match: IfNoneMatch = None
-) -> Response:
-    """Show one level."""
-    with transaction(services.engine, actor.tenant_id) as session:
-        return show(_level(levels.level(session, level_id), actor.currency), if_none_match)
-
-
-@router.get("/movements", response_model=ListOf[MovementView])
-def list_movements(
-    request: Request,
-    query: Annotated[MovementQuery, Query()],
+    level_id: UUID,
     actor: Reader,
     services: TheServices,
+    if_none_match: IfNoneMatch = None,
+    as_of: Annotated[AsOf | None, Query(description=DESCRIPTION)] = None,
 ) -> Response:
-    """List movements: the audit trail of every unit and cent."""
-    wanted = levels.MovementFilter(
-        **query.model_dump(exclude={"limit", "cursor", "sort"}),
-    )
+    """Show one level, as it is or as it was (`as_of`, without an ETag)."""
+    if as_of is not None:
+        require_known(services.engine, actor, as_of)
     with transaction(services.engine, actor.tenant_id) as session:
-        page = levels.movements(session, window(request, query), wanted)
-        return listing(request, page, [_movement(row, actor.currency) for row in page.rows])
-
-
-@router.get("/movements/{movement_id}", response_model=MovementView)
-def get_movement(movement_id: UUID, actor: Reader, services: TheServices) -> MovementView:
-    """Show one movement."""
-    with transaction(services.engine, actor.tenant_id) as session:
-        return _movement(levels.movement(session, movement_id), actor.currency)
+        row = levels.level(session, level_id)
+        if as_of is not None:
+            (view,) = shown(session, actor, Page([row], None), as_of)
+            return Response(view.model_dump_json(), media_type="application/json")
+        return show(_level(row, actor.currency), if_none_match)
 
 
 @router.get("/reservations", response_model=ListOf[ReservationView])
@@ -215,24 +178,25 @@ def list_reservations(
 def _level(row: InventoryLevel, currency: str) -> LevelView:
     columns = {n: getattr(row, n) for n in LevelView.model_fields if hasattr(row, n)}
     columns["on_hand"] = row.available + row.reserved + row.damaged + row.quarantine
-    columns["average_cost"] = _cost(row.average_cost)
+    columns["average_cost"] = cost_text(row.average_cost)
     columns["currency"] = currency
     columns["version"] = row.sequence + row.version
     return LevelView.model_validate(columns)
 
 
-def _movement(row: object, currency: str) -> MovementView:
-    columns = {name: getattr(row, name) for name in MovementView.model_fields if hasattr(row, name)}
-    for when in ("before", "change", "after"):
-        columns[f"quantity_{when}"] = sum(
-            columns[f"{bucket}_{when}"]
-            for bucket in ("available", "reserved", "damaged", "quarantine")
+def _refuse_today(query: LevelQuery) -> None:
+    """What is only known of levels as they are cannot choose or order levels as they were."""
+    today = [
+        name
+        for name in ("low_stock", "out_of_stock", "updated_from")
+        if getattr(query, name) is not None
+    ]
+    if query.sort.lstrip("-") in {"available", "total_value"}:
+        today.append("sort")
+    if today:
+        raise InvalidInput(
+            "Levels as they were are not chosen or sorted by what they are now.",
+            errors=[
+                FieldError(f"?{name}", "not_as_of", "It is known of today only.") for name in today
+            ],
         )
-    columns["unit_cost"] = _cost(columns["unit_cost"])
-    columns["currency"] = currency
-    return MovementView.model_validate(columns)
-
-
-def _cost(cost: Decimal) -> str:
-    """A cost per unit at six decimals, as people read it; the ledger keeps 24."""
-    return decimal_text(round(cost, 6))

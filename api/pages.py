@@ -12,12 +12,13 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from db.paging import Page, Position, Window, bad_cursor
+from domain.attributes import FILTERS_MAX, ValueFilter
 
 View = TypeVar("View", bound=BaseModel)
 
 
-class PageQuery(BaseModel):
-    """Query parameters of every list; a list with filters adds them in a subclass."""
+class SortedQuery(BaseModel):
+    """Query parameters of every list; each list says by what it can be sorted."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,7 +26,24 @@ class PageQuery(BaseModel):
     cursor: str | None = Field(
         default=None, max_length=1000, description="`next_cursor` of the page before."
     )
+    sort: str | None
+
+
+class PageQuery(SortedQuery):
+    """Query parameters of a list by age; a list with filters adds them in a subclass."""
+
     sort: Literal["created_at", "-created_at"] = "created_at"
+
+
+class RecordQuery(PageQuery):
+    """Query parameters of lists of records that take custom attributes."""
+
+    attribute: list[ValueFilter] = Field(
+        default_factory=list,
+        max_length=FILTERS_MAX,
+        description="`key:value`, such as `colour:red`: only records with this value. Several are"
+        " all met.",
+    )
 
 
 class ListOf(BaseModel, Generic[View]):
@@ -37,14 +55,14 @@ class ListOf(BaseModel, Generic[View]):
     next_cursor: str | None
 
 
-def window(request: Request, query: PageQuery) -> Window:
+def window(request: Request, query: SortedQuery) -> Window:
     """The part of the list that the query asks for.
 
     Raises:
         Unreadable: the cursor is broken or was given for another list, filter or order.
     """
     after = None if query.cursor is None else _decode(query.cursor, _list_id(request))
-    return Window(limit=query.limit, after=after, descending=query.sort.startswith("-"))
+    return Window(query.limit, after, descending=(query.sort or "").startswith("-"))
 
 
 def listing(request: Request, page: Page[object], views: Sequence[BaseModel]) -> Response:
@@ -74,7 +92,7 @@ def _list_id(request: Request) -> str:
 
 
 def _encode(position: Position, list_id: str) -> str:
-    text = json.dumps([list_id, *position], separators=(",", ":"))
+    text = json.dumps([list_id, *position], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 

@@ -1,5 +1,6 @@
 """Customers and suppliers over HTTP: the same routes for both."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from api.answers import RecordView, respond, show
 from api.auth import needs
 from api.etag import IfMatch, IfNoneMatch
 from api.idempotency import KeyedCommand, OptionalCommand, write
-from api.pages import ListOf, PageQuery, listing, window
+from api.pages import ListOf, RecordQuery, listing, window
 from api.routing import make_router
 from api.services import TheServices
-from db import partners, records
+from db import attributes, partners, records
 from db.engine import transaction
-from db.tables import Customer, Supplier
+from db.tables import Customer, Partner, Supplier
+from domain.attributes import Values
 from domain.partners import NewPartner, PartnerChanges
 from domain.permissions import Actor, Permission
 from domain.values import Address, Code, Email
@@ -37,9 +39,10 @@ class PartnerView(RecordView):
     phone: str | None
     address: Address
     status: str
+    attributes: Values
 
 
-class PartnerQuery(PageQuery):
+class PartnerQuery(RecordQuery):
     """Filters of the lists of customers and suppliers."""
 
     code: Code | None = None
@@ -69,7 +72,7 @@ def _add_reads(router: APIRouter, kind: Kind, noun: str) -> None:
         actor: Reader,
         services: TheServices,
     ) -> Response:
-        """List by code, mail address, or a part of name, mail address, phone or code."""
+        """List by code, mail address, attributes, or a part of name, mail, phone or code."""
         with transaction(services.engine, actor.tenant_id) as session:
             page = partners.list_partners(
                 session,
@@ -78,8 +81,9 @@ def _add_reads(router: APIRouter, kind: Kind, noun: str) -> None:
                 code=query.code,
                 email=query.email,
                 q=query.q,
+                having=query.attribute,
             )
-            return listing(request, page, [PartnerView.of(row) for row in page.rows])
+            return listing(request, page, _show_all(session, page.rows))
 
     @router.get("/{partner_id}", response_model=PartnerView, name=f"get_{noun}")
     def get(
@@ -87,7 +91,8 @@ def _add_reads(router: APIRouter, kind: Kind, noun: str) -> None:
     ) -> Response:
         """Show one."""
         with transaction(services.engine, actor.tenant_id) as session:
-            return show(PartnerView.of(records.get(session, kind, partner_id)), if_none_match)
+            row = records.get(session, kind, partner_id)
+            return show(_show(session, row), if_none_match)
 
 
 def _add_edits(router: APIRouter, kind: Kind, noun: str) -> None:
@@ -98,7 +103,7 @@ def _add_edits(router: APIRouter, kind: Kind, noun: str) -> None:
         """Make one."""
 
         def effect(session: Session) -> PartnerView:
-            return PartnerView.of(partners.create(session, kind, body))
+            return _show(session, partners.create(session, kind, body))
 
         answer = write(services, actor, command, effect, status=201)
         return respond(answer, location=f"/v1/{noun}s/{{id}}")
@@ -115,7 +120,8 @@ def _add_edits(router: APIRouter, kind: Kind, noun: str) -> None:
         """Edit one."""
 
         def effect(session: Session) -> PartnerView:
-            return PartnerView.of(partners.change(session, kind, partner_id, versions, body.sent()))
+            row = partners.change(session, kind, partner_id, versions, body.sent())
+            return _show(session, row)
 
         return respond(write(services, actor, command, effect))
 
@@ -143,7 +149,7 @@ def _add_switches(router: APIRouter, kind: Kind, noun: str) -> None:
         """Take one out of use; refused while open orders use it."""
 
         def effect(session: Session) -> PartnerView:
-            return PartnerView.of(partners.disable(session, kind, partner_id))
+            return _show(session, partners.disable(session, kind, partner_id))
 
         return respond(write(services, actor, command, effect))
 
@@ -154,9 +160,18 @@ def _add_switches(router: APIRouter, kind: Kind, noun: str) -> None:
         """Put one back into use."""
 
         def effect(session: Session) -> PartnerView:
-            return PartnerView.of(partners.enable(session, kind, partner_id))
+            return _show(session, partners.enable(session, kind, partner_id))
 
         return respond(write(services, actor, command, effect))
+
+
+def _show(session: Session, row: Partner) -> PartnerView:
+    return _show_all(session, [row])[0]
+
+
+def _show_all(session: Session, rows: Sequence[Partner]) -> list[PartnerView]:
+    values = attributes.values_of(session, [row.id for row in rows])
+    return [PartnerView.of(row, attributes=values[row.id]) for row in rows]
 
 
 ROUTERS = (_router(Customer, "customer"), _router(Supplier, "supplier"))

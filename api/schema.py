@@ -23,6 +23,7 @@ TAGS = [
     {"name": "partners", "description": "Customers and suppliers."},
     {"name": "warehouses", "description": "Places that hold stock."},
     {"name": "stock", "description": "Levels, movements and the commands that change them."},
+    {"name": "replenishment", "description": "Alerts, reorder settings and what to order."},
     {"name": "orders", "description": "Orders as processes: place, pay, pick, ship, return."},
     {"name": "organization", "description": "The company, its departments and people."},
     {"name": "identity", "description": "API keys."},

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from db import paging, records, usage
-from db.tables import InventoryLevel, OrderLine, Product, Variant
+from db import attributes, paging, records, units, usage
+from db.tables import InventoryLevel, OrderLine, Product, Record, Variant
 from domain.catalogue import NewProduct, NewVariant
 from domain.errors import Conflict
 
@@ -26,9 +26,7 @@ def _history() -> Conflict:
 _CONSTRAINTS: records.Refusals = {
     "products_sku_key": _sku_taken,
     "variants_sku_key": _sku_taken,
-    "variants_barcode_key": lambda: Conflict(
-        "Another variant has this barcode.", code="barcode_taken"
-    ),
+    **units.BARCODE_TAKEN,
 }
 #: What a level or order line that came in at the same moment answers to a DELETE.
 _REFERRED: records.Refusals = {
@@ -41,12 +39,14 @@ def create_product(session: Session, new: NewProduct) -> Product:
     """A product with its variants; the first is the default.
 
     Raises:
+        InvalidInput: an attribute does not fit, or there is no such unit.
         Conflict: a SKU or barcode is taken.
     """
-    columns = records.columns(new.model_dump(exclude={"variants"}))
+    columns = records.columns(new.model_dump(exclude={"variants", "attributes"}))
     product = records.add(session, Product(**columns), _CONSTRAINTS)
-    for number, variant in enumerate(new.all_variants()):
-        _add_variant(session, product.id, variant, is_default=number == 0)
+    attributes.add(session, {product: ("", new.attributes)})
+    described = {f"/variants/{n}": variant for n, variant in enumerate(new.all_variants())}
+    _add_variants(session, product.id, described, with_default=True)
     return product
 
 
@@ -55,10 +55,11 @@ def create_variant(session: Session, product_id: UUID, new: NewVariant) -> Varia
 
     Raises:
         NotFound: there is no such product.
+        InvalidInput: an attribute does not fit, or there is no such unit.
         Conflict: the SKU or barcode is taken, or the product is disabled.
     """
     _refuse_disabled(records.lock(session, Product, product_id))
-    return _add_variant(session, product_id, new, is_default=False)
+    return _add_variants(session, product_id, {"": new}, with_default=False)[0]
 
 
 def list_products(
@@ -68,9 +69,14 @@ def list_products(
     sku: str | None = None,
     status: str | None = None,
     q: str | None = None,
+    having: Sequence[str] = (),
 ) -> paging.Page[Product]:
-    """Products by SKU, status, or a part of name or SKU in any case."""
-    found = select(Product)
+    """Products by SKU, status, attributes, or a part of name or SKU in any case.
+
+    Raises:
+        InvalidInput: see ``attributes.having``.
+    """
+    found = attributes.having(session, Product, having, window)
     if sku is not None:
         found = found.where(Product.sku == sku)
     if status is not None:
@@ -92,15 +98,22 @@ def list_variants(
     product_id: UUID | None = None,
     sku: str | None = None,
     barcode: str | None = None,
+    having: Sequence[str] = (),
 ) -> paging.Page[Variant]:
-    """Variants by product, SKU or barcode."""
-    found = select(Variant)
+    """Variants by product, SKU, attributes, or the barcode of the variant or one of its packages.
+
+    Raises:
+        InvalidInput: see ``attributes.having``.
+    """
+    found = attributes.having(session, Variant, having, window)
     if product_id is not None:
         found = found.where(Variant.product_id == product_id)
     if sku is not None:
         found = found.where(Variant.sku == sku)
     if barcode is not None:
-        found = found.where(Variant.barcode == barcode)
+        package = units.package_with(session, barcode)
+        same = Variant.barcode == barcode if package is None else Variant.id == package[0]
+        found = found.where(same)
     return paging.fetch(session, found, (Variant.id,), window)
 
 
@@ -120,9 +133,10 @@ def change_product(
 
     Raises:
         NotFound, PreconditionFailed: see ``records.change``.
+        InvalidInput: an attribute does not fit.
         Conflict: the SKU is taken.
     """
-    return records.change(session, Product, product_id, versions, sent, _CONSTRAINTS)
+    return attributes.change_record(session, Product, product_id, versions, sent, _CONSTRAINTS)
 
 
 def change_variant(
@@ -132,9 +146,10 @@ def change_variant(
 
     Raises:
         NotFound, PreconditionFailed: see ``records.change``.
+        InvalidInput: an attribute does not fit.
         Conflict: the SKU or barcode is taken.
     """
-    return records.change(session, Variant, variant_id, versions, sent, _CONSTRAINTS)
+    return attributes.change_record(session, Variant, variant_id, versions, sent, _CONSTRAINTS)
 
 
 def delete_product(session: Session, product_id: UUID, versions: records.Versions) -> None:
@@ -148,7 +163,10 @@ def delete_product(session: Session, product_id: UUID, versions: records.Version
     _lock_variants(session, product_id)
     usage.refuse_any_use(session, *_uses(_variants_of(product_id)))
     with records.refusing(_REFERRED):
-        session.execute(delete(Variant).where(Variant.product_id == product_id))
+        gone = session.scalars(
+            delete(Variant).where(Variant.product_id == product_id).returning(Variant.id)
+        )
+    attributes.forget(session, [product_id, *gone])
     records.remove(session, product, {})
 
 
@@ -202,12 +220,24 @@ def enable_variant(session: Session, variant_id: UUID) -> Variant:
     return _set_status(session, variant, ACTIVE)
 
 
-def _add_variant(
-    session: Session, product_id: UUID, new: NewVariant, *, is_default: bool
-) -> Variant:
-    columns = records.columns(new.model_dump())
-    variant = Variant(product_id=product_id, is_default=is_default, **columns)
-    return records.add(session, variant, _CONSTRAINTS)
+def _add_variants(
+    session: Session, product_id: UUID, described: Mapping[str, NewVariant], *, with_default: bool
+) -> list[Variant]:
+    """New variants by the pointers to their bodies, the default first if there is to be one."""
+    codes = {new.base_unit: f"{pointer}/base_unit" for pointer, new in described.items()}
+    bases = units.ids_of(session, codes)
+    made: dict[Record, tuple[str, Mapping[str, object]]] = {}
+    for pointer, new in described.items():
+        columns = records.columns(new.model_dump(exclude={"base_unit", "attributes"}))
+        variant = Variant(
+            product_id=product_id,
+            is_default=with_default and not made,
+            base_unit_id=bases[new.base_unit],
+            **columns,
+        )
+        made[records.add(session, variant, _CONSTRAINTS)] = (pointer, new.attributes)
+    attributes.add(session, made)
+    return [row for row in made if isinstance(row, Variant)]
 
 
 def _variants_of(product_id: UUID) -> Any:

@@ -70,15 +70,22 @@ def facts(
     With ``follow`` it never ends.
     """
     while True:
+        for found in pages(engine, name, page=page):
+            yield from found
+        if not follow:
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
+def pages(engine: Engine, name: str, *, page: int = 1000) -> Iterator[list[events.Fact]]:
+    """What ``facts`` gives, page by page, until there is no more; for whoever works in batches."""
+    while True:
         with Session(engine) as session, session.begin():
             events.assign_positions(session)
         with Session(engine) as session, session.begin():
             found = events.read(session, events.cursor(session, name), page)
-        yield from found
-        if found:
-            with Session(engine) as session, session.begin():
-                events.advance(session, name, found[-1].position)
-        elif not follow:
+        if not found:
             return
-        else:
-            time.sleep(_LOOK_SECONDS)
+        yield found
+        with Session(engine) as session, session.begin():
+            events.advance(session, name, found[-1].position)

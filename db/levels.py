@@ -1,49 +1,103 @@
-"""Levels, movements and reservations as clients read them; nothing here writes."""
+"""Levels and reservations as clients read them; nothing here writes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, case, literal_column, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db import paging
-from db.tables import InventoryLevel, Reservation, StockMovement
+from db.tables import InventoryLevel, Reservation, Variant
 from domain.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class MovementFilter:
-    """What movements are asked for; None does not restrict."""
+class LevelFilter:
+    """What levels are asked for; None does not restrict.
 
-    level_id: UUID | None = None
+    The first nine are looked up by indexes. The last three, like the sorts by quantity and value,
+    are of columns that change with every movement and so have none: they are read from the levels
+    that the others leave (decision 0009).
+    """
+
     warehouse_id: UUID | None = None
     variant_id: UUID | None = None
-    operation_id: UUID | None = None
-    kind: str | None = None
-    reference_kind: str | None = None
-    reference_id: str | None = None
-    occurred_from: datetime | None = None
-    occurred_to: datetime | None = None
+    product_id: UUID | None = None
+    sku: str | None = None
+    barcode: str | None = None
+    aisle: str | None = None
+    shelf: str | None = None
+    bin_location: str | None = None
+    lot: str | None = None
+    low_stock: bool | None = None
+    out_of_stock: bool | None = None
+    updated_from: datetime | None = None
+
+
+def _or_empty(column: InstrumentedAttribute[str | None]) -> ColumnElement[str]:
+    """Nulls have no place in an order; written as in the index, which coalesce could not use."""
+    return case((column.is_(None), literal_column("''")), else_=column)
+
+
+_AISLE = _or_empty(InventoryLevel.aisle)
+_SHELF = _or_empty(InventoryLevel.shelf)
+_BIN = _or_empty(InventoryLevel.bin_location)
+#: By what levels can be sorted. The last two change while one pages: a level that moves meanwhile
+#: may be seen twice or not at all.
+ORDERS: Mapping[str, paging.Order] = {
+    "id": (InventoryLevel.id,),
+    "created_at": (InventoryLevel.id,),
+    "place": (
+        InventoryLevel.warehouse_id,
+        paging.Key(_AISLE, lambda row: row.aisle or ""),
+        paging.Key(_SHELF, lambda row: row.shelf or ""),
+        paging.Key(_BIN, lambda row: row.bin_location or ""),
+        InventoryLevel.id,
+    ),
+    "available": (InventoryLevel.available, InventoryLevel.id),
+    "total_value": (InventoryLevel.total_value, InventoryLevel.id),
+}
 
 
 def levels(
-    session: Session,
-    window: paging.Window,
-    *,
-    warehouse_id: UUID | None = None,
-    variant_id: UUID | None = None,
-    out_of_stock: bool | None = None,
+    session: Session, window: paging.Window, wanted: LevelFilter, order: str = "id"
 ) -> paging.Page[InventoryLevel]:
-    """A page of levels in the order in which they came to be."""
+    """A page of levels; ``order`` is one of ``ORDERS``, and ids are in order of creation."""
     found: Select[InventoryLevel] = select(InventoryLevel)
-    if warehouse_id is not None:
-        found = found.where(InventoryLevel.warehouse_id == warehouse_id)
-    if variant_id is not None:
-        found = found.where(InventoryLevel.variant_id == variant_id)
-    if out_of_stock is not None:
-        found = found.where(InventoryLevel.is_out_of_stock.is_(out_of_stock))
-    return paging.fetch(session, found, (InventoryLevel.id,), window)
+    for column, value in (
+        (InventoryLevel.warehouse_id, wanted.warehouse_id),
+        (InventoryLevel.variant_id, wanted.variant_id),
+        (_AISLE, wanted.aisle),
+        (_SHELF, wanted.shelf),
+        (InventoryLevel.bin_location, wanted.bin_location),
+        (InventoryLevel.lot, wanted.lot),
+        (InventoryLevel.is_low_stock, wanted.low_stock),
+        (InventoryLevel.is_out_of_stock, wanted.out_of_stock),
+    ):
+        if value is not None:
+            found = found.where(column == value)
+    named = _named_variants(wanted)
+    if named is not None:
+        found = found.where(InventoryLevel.variant_id.in_(named))
+    if wanted.updated_from is not None:
+        found = found.where(InventoryLevel.updated_at >= wanted.updated_from)
+    return paging.fetch(session, found, ORDERS[order], window)
+
+
+def _named_variants(wanted: LevelFilter) -> Select[Any] | None:
+    given = [
+        column == value
+        for column, value in (
+            (Variant.product_id, wanted.product_id),
+            (Variant.sku, wanted.sku),
+            (Variant.barcode, wanted.barcode),
+        )
+        if value is not None
+    ]
+    return select(Variant.id).where(*given) if given else None
 
 
 def level(session: Session, level_id: UUID) -> InventoryLevel:
@@ -51,39 +105,6 @@ def level(session: Session, level_id: UUID) -> InventoryLevel:
     row = session.scalars(select(InventoryLevel).where(InventoryLevel.id == level_id)).one_or_none()
     if row is None:
         raise NotFound("There is no such level.")
-    return row
-
-
-def movements(
-    session: Session, window: paging.Window, wanted: MovementFilter
-) -> paging.Page[StockMovement]:
-    """A page of movements in the order in which they were posted."""
-    found: Select[StockMovement] = select(StockMovement)
-    for column, value in (
-        (StockMovement.level_id, wanted.level_id),
-        (StockMovement.warehouse_id, wanted.warehouse_id),
-        (StockMovement.variant_id, wanted.variant_id),
-        (StockMovement.operation_id, wanted.operation_id),
-        (StockMovement.kind, wanted.kind),
-        (StockMovement.reference_kind, wanted.reference_kind),
-        (StockMovement.reference_id, wanted.reference_id),
-    ):
-        if value is not None:
-            found = found.where(column == value)
-    if wanted.occurred_from is not None:
-        found = found.where(StockMovement.occurred_at >= wanted.occurred_from)
-    if wanted.occurred_to is not None:
-        found = found.where(StockMovement.occurred_at < wanted.occurred_to)
-    return paging.fetch(session, found, (StockMovement.id,), window)
-
-
-def movement(session: Session, movement_id: UUID) -> StockMovement:
-    """One movement; raises NotFound."""
-    row = session.scalars(
-        select(StockMovement).where(StockMovement.id == movement_id)
-    ).one_or_none()
-    if row is None:
-        raise NotFound("There is no such movement.")
     return row
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import orders
+from db import orders, units
 from db.operations import Claim
 from db.tables import Customer, Warehouse
 from domain.errors import Conflict, FieldError, InvalidInput
@@ -35,8 +35,8 @@ def draft(
     """The order as its process gets it.
 
     Raises:
-        InvalidInput: a reference that does not exist, no default warehouse, a total below zero;
-            each wrong field is named.
+        InvalidInput: a reference that does not exist, no default warehouse, a quantity that does
+            not convert to base units, a total below zero; each wrong field is named.
         Conflict: the customer, a variant or a warehouse is disabled.
     """
     errors: list[FieldError] = []
@@ -45,6 +45,7 @@ def draft(
     prices = _prices(session, new, errors)
     if errors:
         raise InvalidInput("The order names things that do not exist.", errors=errors[:100])
+    lines = units.converted(session, new.lines)
     placed = PlaceOrder(
         tenant_id=actor.tenant_id,
         tenant_slug=actor.tenant_slug,
@@ -60,7 +61,7 @@ def draft(
                 quantity=line.quantity,
                 unit_price=prices[line.variant_id] if line.unit_price is None else line.unit_price,
             )
-            for n, line in enumerate(new.lines, start=1)
+            for n, line in enumerate(lines, start=1)
         ),
         charges=tuple(Charge(**charge.model_dump()) for charge in new.charges),
         policy=Policy(new.policy),

@@ -1,12 +1,14 @@
 """Keyset pages: rows behind a position in a fixed order, stable while rows are added."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, literal, tuple_
+from sqlalchemy import ColumnElement, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from domain.errors import Unreadable
@@ -34,38 +36,61 @@ class Page(Generic[Row_co]):
     next: Position | None
 
 
-def fetch(
-    session: Session,
-    statement: Select[Row],
-    columns: Sequence[InstrumentedAttribute[Any]],
-    window: Window,
-) -> Page[Row]:
-    """One page of a statement that selects one mapped class, ordered by ``columns``.
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A part of an order that is no plain column: its SQL, and its value in a row."""
 
-    The last column must be unique within the list (an id), or rows would be lost between pages.
+    expression: ColumnElement[Any]
+    value: Callable[[Any], object]
+
+
+#: What a list is ordered by, first to last.
+Order = Sequence[InstrumentedAttribute[Any] | Key]
+
+
+def fetch(session: Session, statement: Select[Row], order: Order, window: Window) -> Page[Row]:
+    """One page of a statement that selects one mapped class, in an order.
+
+    The last key must be unique within the list (an id), or rows would be lost between pages; none
+    may be null.
 
     Raises:
-        Unreadable: the position does not fit the columns.
+        Unreadable: the position does not fit the order.
     """
-    if window.after is not None:
-        behind = [
-            literal(_read(value, column.type.python_type), column.type)
-            for value, column in zip(_fitting(window.after, columns), columns, strict=True)
-        ]
-        here, there = tuple_(*columns), tuple_(*behind)
-        statement = statement.where(here < there if window.descending else here > there)
-    order = [column.desc() if window.descending else column.asc() for column in columns]
-    found = session.scalars(statement.order_by(*order).limit(window.limit + 1)).all()
+    keys = [_key(part) for part in order]
+    statement = behind(statement, order, window)
+    by = [key.expression.desc() if window.descending else key.expression.asc() for key in keys]
+    found = session.scalars(statement.order_by(*by).limit(window.limit + 1)).all()
     rows = found[: window.limit]
     if len(found) <= window.limit:
         return Page(rows, None)
-    return Page(rows, tuple(_write(getattr(rows[-1], column.key)) for column in columns))
+    return Page(rows, tuple(_write(key.value(rows[-1])) for key in keys))
 
 
-def _fitting(position: Position, columns: Sequence[InstrumentedAttribute[Any]]) -> Position:
-    if len(position) != len(columns):
+def behind(statement: Select[Row], order: Order, window: Window) -> Select[Row]:
+    """The statement's rows behind the window's position.
+
+    The planner does not carry the condition over a join: a statement whose order can be read from
+    a joined table's index names that table's equal columns as well.
+
+    Raises:
+        Unreadable: the position does not fit the order.
+    """
+    if window.after is None:
+        return statement
+    keys = [_key(part) for part in order]
+    if len(window.after) != len(keys):
         raise bad_cursor()
-    return position
+    position = [
+        literal(_read(value, key.expression.type.python_type), key.expression.type)
+        for value, key in zip(window.after, keys, strict=True)
+    ]
+    here, there = tuple_(*(key.expression for key in keys)), tuple_(*position)
+    return statement.where(here < there if window.descending else here > there)
+
+
+def _key(part: InstrumentedAttribute[Any] | Key) -> Key:
+    return part if isinstance(part, Key) else Key(part.expression, attrgetter(part.key))
 
 
 def _write(value: object) -> str | int:
@@ -82,9 +107,11 @@ def _read(value: str | int, kind: type[Any]) -> Any:
             return UUID(value)
         if kind in {date, datetime} and isinstance(value, str):
             return kind.fromisoformat(value)
+        if kind is Decimal and isinstance(value, str) and Decimal(value).is_finite():
+            return Decimal(value)
         if kind is str and isinstance(value, str) and "\0" not in value:
             return value
-    except ValueError:
+    except (ValueError, InvalidOperation):
         pass
     raise bad_cursor()
 

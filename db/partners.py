@@ -1,13 +1,13 @@
 """Customers and suppliers in SQL: one implementation, told which of the two it works on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_
 from sqlalchemy.orm import Session
 
-from db import paging, records, usage
+from db import attributes, paging, records, usage
 from db.tables import Customer, Order, Partner
 from domain.errors import Conflict
 from domain.partners import NewPartner
@@ -24,10 +24,16 @@ _CONSTRAINTS: records.Refusals = {
     "customers_code_key": _code_taken,
     "suppliers_code_key": _code_taken,
 }
+
+
+def _history() -> Conflict:
+    return usage.in_use("Its history refers to it: disable it instead of deleting it.", [])
+
+
 _REFERRED: records.Refusals = {
-    "orders_customer_fkey": lambda: usage.in_use(
-        "Its history refers to it: disable it instead of deleting it.", []
-    ),
+    "orders_customer_fkey": _history,
+    "variant_suppliers_supplier_fkey": _history,
+    "reorder_proposals_supplier_fkey": _history,
 }
 
 
@@ -35,9 +41,13 @@ def create(session: Session, kind: type[P], new: NewPartner) -> P:
     """A new customer or supplier.
 
     Raises:
+        InvalidInput: an attribute does not fit.
         Conflict: the code is taken.
     """
-    return records.add(session, kind(**records.columns(new.model_dump())), _CONSTRAINTS)
+    columns = records.columns(new.model_dump(exclude={"attributes"}))
+    row = records.add(session, kind(**columns), _CONSTRAINTS)
+    attributes.add(session, {row: ("", new.attributes)})
+    return row
 
 
 def list_partners(
@@ -48,9 +58,15 @@ def list_partners(
     code: str | None = None,
     email: str | None = None,
     q: str | None = None,
+    having: Sequence[str] = (),
 ) -> paging.Page[P]:
-    """By code, by mail address in any case, or by a part of name, mail address, phone or code."""
-    found = select(kind)
+    """By code, by mail address in any case, by attributes, or by a part of name, mail address,
+    phone or code.
+
+    Raises:
+        InvalidInput: see ``attributes.having``.
+    """
+    found = attributes.having(session, kind, having, window)
     if code is not None:
         found = found.where(kind.code == code)
     if email is not None:
@@ -72,9 +88,10 @@ def change(
 
     Raises:
         NotFound, PreconditionFailed: see ``records.change``.
+        InvalidInput: an attribute does not fit.
         Conflict: the code is taken.
     """
-    return records.change(session, kind, id_, versions, sent, _CONSTRAINTS)
+    return attributes.change_record(session, kind, id_, versions, sent, _CONSTRAINTS)
 
 
 def delete(session: Session, kind: type[P], id_: UUID, versions: records.Versions) -> None:
@@ -88,6 +105,7 @@ def delete(session: Session, kind: type[P], id_: UUID, versions: records.Version
     if kind is Customer:
         usage.refuse_any_use(session, Order.customer_id == id_)
     records.remove(session, row, _REFERRED)
+    attributes.forget(session, [id_])
 
 
 def disable(session: Session, kind: type[P], id_: UUID) -> P:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, FetchedValue, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, FetchedValue, MetaData, Numeric, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -137,8 +137,55 @@ class Variant(Record, Base):
     name: Mapped[str]
     barcode: Mapped[str | None]
     price: Mapped[Price | None]
+    base_unit_id: Mapped[UUID | None]
     is_default: Mapped[bool] = mapped_column(default=False)
     status: Mapped[str] = mapped_column(default="active")
+
+
+class Unit(Record, Base):
+    """A unit of measure beside the built-in piece."""
+
+    __tablename__ = "units"
+    code: Mapped[str]
+    name: Mapped[str]
+    decimals: Mapped[int] = mapped_column(SmallInteger)
+
+
+class VariantUnit(Base):
+    """A unit in which a variant is counted as well: ``factor`` base units, exactly."""
+
+    __tablename__ = "variant_units"
+    tenant_id: Mapped[TenantId]
+    variant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    unit_id: Mapped[UUID] = mapped_column(primary_key=True)
+    factor: Mapped[Count]
+    barcode: Mapped[str | None]
+
+
+class Attribute(Record, Base):
+    """A field that a tenant adds to one kind of records."""
+
+    __tablename__ = "attributes"
+    kind: Mapped[str]
+    key: Mapped[str]
+    label: Mapped[str]
+    type: Mapped[str]
+    required: Mapped[bool]
+    options: Mapped[list[str]]
+    minimum: Mapped[str | None]
+    maximum: Mapped[str | None]
+    max_length: Mapped[int | None]
+    pattern: Mapped[str | None]
+
+
+class AttributeValue(Base):
+    """What one record has in one of these fields, as text in the form of its type."""
+
+    __tablename__ = "attribute_values"
+    tenant_id: Mapped[TenantId]
+    record_id: Mapped[UUID] = mapped_column(primary_key=True)
+    attribute_id: Mapped[UUID] = mapped_column(primary_key=True)
+    value: Mapped[str]
 
 
 class Partner(Record):
@@ -413,3 +460,29 @@ class Payment(Base):
     reference: Mapped[str | None]
     received_at: Mapped[datetime]
     recorded_by: Mapped[str]
+
+
+class LevelDay(Base):
+    """What the movements of one business date changed of a level; kept by db/level_days.py."""
+
+    __tablename__ = "level_days"
+    tenant_id: Mapped[TenantId]
+    level_id: Mapped[UUID] = mapped_column(primary_key=True)
+    business_date: Mapped[date] = mapped_column(primary_key=True)
+    movements: Mapped[Count]
+    available: Mapped[Count]
+    reserved: Mapped[Count]
+    damaged: Mapped[Count]
+    quarantine: Mapped[Count]
+    in_transit: Mapped[Count]
+    value: Mapped[Value]
+    in_transit_value: Mapped[Value]
+
+
+class LevelDayMark(Base):
+    """Up to which sequence the movements of a level are in its days."""
+
+    __tablename__ = "level_day_marks"
+    tenant_id: Mapped[TenantId]
+    level_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[Count]

@@ -1,11 +1,12 @@
 """Warehouses in SQL. A tenant with an active warehouse has a default one, and never two."""
 
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text, update
 from sqlalchemy.orm import Session
 
-from db import paging, records, usage
+from db import attributes, paging, records, usage
 from db.tables import InventoryLevel, OrderLine, Warehouse
 from domain.errors import Conflict
 from domain.warehouses import WarehouseData
@@ -34,11 +35,15 @@ def create(session: Session, new: WarehouseData) -> Warehouse:
     """A new active warehouse; the first one becomes the default.
 
     Raises:
+        InvalidInput: an attribute does not fit.
         Conflict: the code is taken.
     """
     session.execute(_LOCK_DEFAULT)
-    warehouse = Warehouse(is_default=not _has_default(session), **records.columns(new.model_dump()))
-    return records.add(session, warehouse, _CONSTRAINTS)
+    columns = records.columns(new.model_dump(exclude={"attributes"}))
+    warehouse = Warehouse(is_default=not _has_default(session), **columns)
+    records.add(session, warehouse, _CONSTRAINTS)
+    attributes.add(session, {warehouse: ("", new.attributes)})
+    return warehouse
 
 
 def list_warehouses(
@@ -47,14 +52,37 @@ def list_warehouses(
     *,
     code: str | None = None,
     is_active: bool | None = None,
+    having: Sequence[str] = (),
+    by_priority: bool = False,
 ) -> paging.Page[Warehouse]:
-    """Warehouses by code, or those that are active or not."""
-    found = select(Warehouse)
+    """Warehouses by code, by attributes, or those that are active or not.
+
+    Raises:
+        InvalidInput: see ``attributes.having``.
+    """
+    found = attributes.having(session, Warehouse, having)
     if code is not None:
         found = found.where(Warehouse.code == code)
     if is_active is not None:
         found = found.where(Warehouse.is_active == is_active)
-    return paging.fetch(session, found, (Warehouse.id,), window)
+    order = (Warehouse.priority, Warehouse.id) if by_priority else (Warehouse.id,)
+    return paging.fetch(session, found, order, window)
+
+
+def used_capacity(session: Session, ids: Collection[UUID]) -> dict[UUID, int]:
+    """What lies in each warehouse and is on its way there, in base units; one query for all.
+
+    It is summed anew from the levels each time: a stored sum would be one hot row beside them.
+    """
+    level = InventoryLevel
+    units = level.available + level.reserved + level.damaged + level.quarantine + level.in_transit
+    found = (
+        select(level.warehouse_id, func.sum(units).label("used"))
+        .where(level.warehouse_id.in_(ids))
+        .group_by(level.warehouse_id)
+    )
+    sums = {row.warehouse_id: int(row.used) for row in session.execute(found)}
+    return {id_: sums.get(id_, 0) for id_ in ids}
 
 
 def replace(
@@ -64,10 +92,13 @@ def replace(
 
     Raises:
         NotFound, PreconditionFailed: see ``records.change``.
+        InvalidInput: an attribute does not fit.
         Conflict: the code is taken.
     """
     values = data.model_dump()
-    return records.change(session, Warehouse, warehouse_id, versions, values, _CONSTRAINTS)
+    return attributes.change_record(
+        session, Warehouse, warehouse_id, versions, values, _CONSTRAINTS, whole=True
+    )
 
 
 def delete(session: Session, warehouse_id: UUID, versions: records.Versions) -> None:
@@ -82,6 +113,7 @@ def delete(session: Session, warehouse_id: UUID, versions: records.Versions) -> 
     usage.refuse_any_use(session, *_uses(warehouse_id))
     _refuse_default(session, warehouse)
     records.remove(session, warehouse, _REFERRED)
+    attributes.forget(session, [warehouse_id])
 
 
 def activate(session: Session, warehouse_id: UUID) -> Warehouse:
@@ -103,8 +135,8 @@ def deactivate(session: Session, warehouse_id: UUID) -> Warehouse:
 
     Raises:
         NotFound: there is no such warehouse.
-        Conflict: ``in_use`` by open orders or stock, or ``default_warehouse`` while others are
-            active.
+        Conflict: ``in_use`` by open orders, stock or reservations, or ``default_warehouse`` while
+            others are active.
     """
     session.execute(_LOCK_DEFAULT)
     warehouse = records.lock(session, Warehouse, warehouse_id)

@@ -4,7 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from domain.values import Body, Changes, Code, LongText, Metadata, Money, Name, omitted
+from domain.attributes import Values
+from domain.units import PIECE
+from domain.values import Barcode, Body, Changes, Code, LongText, Metadata, Money, Name, omitted
 
 #: Variants that may be given while their product is made; more follow one by one.
 VARIANTS_MAX = 100
@@ -23,8 +25,14 @@ class NewVariant(Body):
 
     sku: Code
     name: Name
-    barcode: Code | None = None
+    barcode: Barcode | None = Field(
+        default=None,
+        description="12, 13 or 14 digits are a GTIN, whose check digit must be right; anything"
+        " else is a code of your own.",
+    )
     price: Money | None = None
+    base_unit: Code = Field(default=PIECE, description="What the ledger counts.")
+    attributes: Values = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
 
 
@@ -50,6 +58,7 @@ class NewProduct(Body):
     variants: Annotated[list[NewVariant], Field(min_length=1, max_length=VARIANTS_MAX)] | None = (
         None
     )
+    attributes: Values = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -65,7 +74,7 @@ class NewProduct(Body):
 
 
 class ProductChanges(Changes):
-    """What of a product may be edited; metadata is replaced as a whole."""
+    """What of a product may be edited; metadata is replaced as a whole, attributes one by one."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"price": "8.00"}]})
 
@@ -73,6 +82,7 @@ class ProductChanges(Changes):
     name: Name = omitted()
     description: LongText | None = omitted()
     price: Money = omitted()
+    attributes: Values = omitted()
     metadata: Metadata = omitted()
 
 
@@ -83,6 +93,7 @@ class VariantChanges(Changes):
 
     sku: Code = omitted()
     name: Name = omitted()
-    barcode: Code | None = omitted()
+    barcode: Barcode | None = omitted()
     price: Money | None = omitted()
+    attributes: Values = omitted()
     metadata: Metadata = omitted()

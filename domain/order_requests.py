@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field
 
 from domain.orders import LINES_MAX, Decision
+from domain.units import CountedQuantity, InUnits
 from domain.values import (
     Body,
     Code,
@@ -24,12 +25,16 @@ LineNumber = Annotated[int, Field(strict=True, ge=1, le=LINES_MAX)]
 Seconds = Annotated[int, Field(strict=True, ge=1, le=366 * 24 * 3600)]
 
 
-class NewOrderLine(Body):
+class NewOrderLine(InUnits):
     """What is ordered; the price is the catalogue's unless it was agreed otherwise."""
 
     variant_id: UUID
-    quantity: Quantity
-    unit_price: Money | None = None
+    quantity: CountedQuantity
+    unit_price: Money | None = Field(
+        default=None,
+        description="Of one `unit` if that is named, else of a base unit. What does not divide"
+        " into a price of a base unit with six decimals is refused (`not_exact`).",
+    )
     warehouse_id: UUID | None = Field(default=None, description="Default: the default warehouse.")
 
 

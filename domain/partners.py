@@ -2,6 +2,7 @@
 
 from pydantic import ConfigDict, Field
 
+from domain.attributes import Values
 from domain.values import (
     Address,
     Body,
@@ -42,11 +43,15 @@ class NewPartner(Body):
     email: Email | None = None
     phone: Phone | None = None
     address: Address = Field(default_factory=Address)
+    attributes: Values = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)
 
 
 class PartnerChanges(Changes):
-    """What of a customer or supplier may be edited; address and metadata are replaced whole."""
+    """What of a customer or supplier may be edited; address and metadata are replaced whole.
+
+    Attributes are replaced one by one.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "ada@example.org"}]})
 
@@ -57,4 +62,5 @@ class PartnerChanges(Changes):
     email: Email | None = omitted()
     phone: Phone | None = omitted()
     address: Address = omitted()
+    attributes: Values = omitted()
     metadata: Metadata = omitted()

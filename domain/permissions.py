@@ -24,6 +24,8 @@ class Permission(StrEnum):
     STOCK_ADJUST = "stock.adjust"
     STOCK_RESERVE = "stock.reserve"
     STOCK_SHIP = "stock.ship"
+    STOCK_PLAN = "stock.plan"
+    ALERTS_HANDLE = "alerts.handle"
     ORDERS_READ = "orders.read"
     ORDERS_PLACE = "orders.place"
     ORDERS_PAY = "orders.pay"
@@ -41,6 +43,7 @@ _FLOOR = frozenset(
         Permission.STOCK_RECEIVE,
         Permission.STOCK_RESERVE,
         Permission.STOCK_SHIP,
+        Permission.ALERTS_HANDLE,
         Permission.ORDERS_FULFIL,
     }
 )

@@ -19,6 +19,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 #: The largest whole number anywhere: beyond it a JSON reader may lose units.
 MAX_WHOLE = 2**53
@@ -26,6 +27,8 @@ MAX_WHOLE = 2**53
 INTEGER_DIGITS, DECIMALS = 14, 6
 MONEY_PATTERN = rf"^[0-9]{{1,{INTEGER_DIGITS}}}(\.[0-9]{{1,{DECIMALS}}})?$"
 SIGNED_MONEY_PATTERN = MONEY_PATTERN.replace("^", "^-?")
+#: As scanners read them: UPC-A, EAN-13, ITF-14.
+_GTIN_LENGTHS = (12, 13, 14)
 _ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
 
 
@@ -64,6 +67,11 @@ def decimal_text(value: Decimal, *, at_least: int = 2) -> str:
     """``value`` without exponent and trailing zeros, but with ``at_least`` decimals."""
     whole, _, decimals = f"{value:f}".partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(at_least, '0')}" if at_least or decimals else whole
+
+
+def cost_text(cost: Decimal) -> str:
+    """A cost per unit at six decimals, as people read it; the ledger keeps 24."""
+    return decimal_text(round(cost, 6))
 
 
 def _decimal_from(pattern: str) -> BeforeValidator:
@@ -116,6 +124,24 @@ def _metadata(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _checked_barcode(value: str) -> str:
+    """Refuse a GTIN-12, -13 or -14 whose check digit is wrong: no scanner would ever read it.
+
+    Eight digits are not looked at: house numbers of that length are as common as GTIN-8.
+    """
+    if len(value) in _GTIN_LENGTHS and value.isascii() and value.isdecimal():
+        digits = [int(digit) for digit in reversed(value)]
+        right = -(3 * sum(digits[1::2]) + sum(digits[2::2])) % 10
+        if digits[0] != right:
+            raise PydanticCustomError(
+                "check_digit",
+                "a barcode of {length} digits is a GTIN, and the last digit of this one would"
+                " be {right}",
+                {"length": len(value), "right": right},
+            )
+    return value
+
+
 Money = Annotated[Decimal, *_money(MONEY_PATTERN)]
 SignedMoney = Annotated[Decimal, *_money(SIGNED_MONEY_PATTERN)]
 
@@ -136,6 +162,7 @@ LongText = Annotated[str, StringConstraints(max_length=5000)]
 Code = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64, pattern=_ONE_LINE)
 ]
+Barcode = Annotated[Code, AfterValidator(_checked_barcode)]
 Email = Annotated[
     str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+\.[^@\s.]+$")
 ]

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from domain.attributes import Values
 from domain.values import Address, Body, Code, Email, Metadata, Name, Phone, Quantity, ShortText
 
 
@@ -56,4 +57,5 @@ class WarehouseData(Body):
     priority: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = Field(
         default=100, description="Stock is taken from small numbers first."
     )
+    attributes: Values = Field(default_factory=dict)
     metadata: Metadata = Field(default_factory=dict)

@@ -1,12 +1,14 @@
 """Another tenant's objects do not exist: walked over every route with an id in its path."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine
 
 from api.schema import operations
+from db import alerts
+from db.engine import transaction
 from tests.api.api_helpers import (
     Caller,
     code_of,
@@ -32,6 +34,12 @@ def owned(admin: Caller, engine: Engine) -> dict[str, str]:
     line = {"warehouse_id": place["id"], "variant_id": variant, "quantity": 5, "unit_cost": "2.00"}
     added = admin.post("/v1/inventory/stock/add", {"lines": [line]})
     assert added.status_code < 300, added.text
+    settings = [{"warehouse_id": place["id"], "variant_id": variant, "reorder_point": 5}]
+    assert admin.put("/v1/inventory/reorder-settings", {"settings": settings}).status_code == 200
+    assert admin.post("/v1/inventory/reorder-proposals").status_code == 200
+    level = admin.get("/v1/inventory/levels").json()["data"][0]["id"]
+    with transaction(engine, admin.tenant_id) as session:
+        alerts.evaluate(session, [UUID(level)])
     order = put_order(
         engine,
         admin.tenant_id,
@@ -49,9 +57,18 @@ def owned(admin: Caller, engine: Engine) -> dict[str, str]:
         "/v1/employees": admin.made(
             "/v1/employees", {**employee, "department_id": department["id"]}
         )["id"],
+        "/v1/units": admin.made("/v1/units", {"code": "box", "name": "Box"})["id"],
+        "/v1/attributes": admin.made(
+            "/v1/attributes", {"kind": "product", "key": "size", "label": "Size", "type": "text"}
+        )["id"],
         "/v1/api-keys": str(admin.key_id),
         "/v1/orders": order,
-        "/v1/inventory/levels": admin.get("/v1/inventory/levels").json()["data"][0]["id"],
+        "/v1/inventory/levels": level,
+        "/v1/inventory/reorder-settings": level,
+        **{
+            path: admin.get(path).json()["data"][0]["id"]
+            for path in ("/v1/inventory/alerts", "/v1/inventory/reorder-proposals")
+        },
         "/v1/inventory/movements": admin.get("/v1/inventory/movements").json()["data"][0]["id"],
     }
 

@@ -205,6 +205,6 @@ def test_failures_tell_nothing_of_the_inside(
 def test_a_failure_leaves_the_key_free(admin: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     key, body = new_key(), product()
     with monkeypatch.context() as patch:
-        patch.setattr("db.catalogue._add_variant", lambda *_a, **_k: 1 / 0)
+        patch.setattr("db.catalogue._add_variants", lambda *_a, **_k: 1 / 0)
         assert admin.post("/v1/products", body, key=key).status_code == 500
     assert admin.post("/v1/products", body, key=key).status_code == 201

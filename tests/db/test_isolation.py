@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from db import operations, tenants
+from db import level_days, operations, tenants
 from db.engine import APP, FOLLOWER, MAINT, OWNER, make_engine, transaction
-from db.events import NewFact, record
+from db.events import NewFact, assign_positions, record
 from domain.stock import Reserve
 from tests.conftest import Database
 from tests.db.conftest import World
@@ -158,15 +158,25 @@ def test_functions_that_look_across_tenants_are_few_and_closed(
     ]
 
 
+#: What the follower keeps itself; it reads everything else.
+_FOLLOWERS_OWN = {"follower_cursors", "level_days", "level_day_marks"}
+
+
 @pytest.mark.parametrize("role", [APP, FOLLOWER])
 def test_no_grant_goes_beyond_what_a_role_needs(role: str, catalogue: Connection[Any]) -> None:
     found = catalogue.execute(
-        "SELECT DISTINCT privilege_type FROM information_schema.role_table_grants"
-        " WHERE grantee = %s AND table_name <> 'follower_cursors'",
+        "SELECT c.relname, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"
+        " AND a.grantee = %s::regrole",
         (role,),
     ).fetchall()
+    assert len(found) > 20
+    own = _FOLLOWERS_OWN if role == FOLLOWER else set()
     allowed = {"SELECT", "INSERT", "UPDATE", "DELETE"} if role == APP else {"SELECT"}
-    assert {row[0] for row in found} <= allowed
+    assert {privilege for table, privilege in found if table not in own} <= allowed
+    if role == APP:
+        written = {table for table, privilege in found if privilege != "SELECT"}
+        assert written & _FOLLOWERS_OWN == set()
 
 
 @pytest.fixture
@@ -175,6 +185,10 @@ def full(world: World) -> World:
     with writers(world.database.conninfo(), 1) as (writer,):
         for one in (receive(world.items, 9), command(Reserve((world.items.line(1),), "order-1"))):
             answers([writer.submit(world.tenant, one)])
+    with Session(world.follower) as session, session.begin():
+        assign_positions(session)
+    with Session(world.follower) as session, session.begin():
+        assert level_days.fold(session)
     ids = {"id": uuid7(), "v": world.items.variants[0], "w": world.items.warehouses[0]}
     with transaction(world.app, world.tenant) as session:
         tenants.create_api_key(session, name="key", role="viewer")
@@ -214,6 +228,32 @@ _ROWS = (
     (
         "INSERT INTO payments (order_id, n, method, amount, currency, received_at, recorded_by)"
         " VALUES (:id, 1, 'cash', 1, 'EUR', now(), 'x')"
+    ),
+    "INSERT INTO units (id, code, name, decimals) VALUES (:id, 'box', 'Box', 0)",
+    "INSERT INTO variant_units (variant_id, unit_id, factor) VALUES (:v, :id, 12)",
+    (
+        "INSERT INTO attributes (id, kind, key, label, type, required, options)"
+        " VALUES (:id, 'variant', 'colour', 'Colour', 'text', false, '{}')"
+    ),
+    "INSERT INTO attribute_values (record_id, attribute_id, value) VALUES (:v, :id, 'red')",
+    (
+        "INSERT INTO stock_alerts (level_id, warehouse_id, variant_id, type, severity, status,"
+        " current_quantity, opened_at) SELECT id, warehouse_id, variant_id, 'OUT_OF_STOCK',"
+        " 'CRITICAL', 'created', 0, now() FROM inventory_levels"
+    ),
+    "INSERT INTO alert_cursors (position) VALUES (1)",
+    (
+        "INSERT INTO level_demand (level_id, day, units)"
+        " SELECT id, '2026-01-01', 1 FROM inventory_levels"
+    ),
+    "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (:v, :id)",
+    "INSERT INTO reorder_proposals (id, supplier_id, calculated_at) VALUES (:id, :id, now())",
+    (
+        "INSERT INTO reorder_lines (proposal_id, level_id, warehouse_id, variant_id, available,"
+        " in_transit, incoming, projected, reorder_point, demand_units, demand_days,"
+        " lead_time_days, target, minimum_quantity, pack_size, quantity)"
+        " SELECT :id, id, warehouse_id, variant_id, 0, 0, 0, 0, 5, 0, 30, 0, 5, 1, 1, 6"
+        " FROM inventory_levels"
     ),
 )
 
@@ -288,6 +328,21 @@ def test_rows_cannot_be_written_for_another_tenant(full: World) -> None:
             " VALUES (%(l)s, 'o', 1, 1, 1, uuidv7())"
         ),
         "INSERT INTO departments (organization_id, name) VALUES (%(o)s, 'x')",
+        "UPDATE variants SET base_unit_id = %(u)s",
+        "INSERT INTO variant_units (variant_id, unit_id, factor) VALUES (%(mine_v)s, %(u)s, 2)",
+        (
+            "INSERT INTO attribute_values (record_id, attribute_id, value)"
+            " VALUES (%(mine_v)s, %(a)s, 'red')"
+        ),
+        (
+            "INSERT INTO stock_alerts (level_id, warehouse_id, variant_id, type, severity, status,"
+            " current_quantity, opened_at) VALUES (%(l)s, %(w)s, %(v)s, 'LOW_STOCK', 'WARNING',"
+            " 'created', 0, now())"
+        ),
+        "INSERT INTO level_demand (level_id, day, units) VALUES (%(l)s, '2026-01-01', 1)",
+        "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (%(v)s, %(s)s)",
+        "INSERT INTO variant_suppliers (variant_id, supplier_id) VALUES (%(mine_v)s, %(s)s)",
+        "INSERT INTO reorder_proposals (supplier_id, calculated_at) VALUES (%(s)s, now())",
         (
             "INSERT INTO events (posting_id, ordinal, kind, subject_kind, subject_id,"
             " subject_sequence, actor, data, occurred_at)"
@@ -301,7 +356,9 @@ def test_no_row_can_refer_to_a_row_of_another_tenant(statement: str, full: World
         full.app,
         full.tenant,
         "SELECT (SELECT id FROM products) AS p, (SELECT min(id::text) FROM inventory_levels) AS l,"
-        " (SELECT id FROM organizations) AS o, (SELECT min(id) FROM postings) AS posting",
+        " (SELECT id FROM organizations) AS o, (SELECT min(id) FROM postings) AS posting,"
+        " (SELECT id FROM units) AS u, (SELECT id FROM attributes) AS a,"
+        " (SELECT id FROM suppliers) AS s",
     )[0]
     values = {
         "mine_v": mine.variants[0],

@@ -8,10 +8,11 @@ from sqlalchemy import Column, Engine, Table, inspect
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
-from db.tables import Base
+from db.reorder_tables import StockAlert
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # It has no annotations.
-TABLES = Base.metadata.tables
+#: Of every class: those of db/tables.py share the metadata of this one.
+TABLES = StockAlert.metadata.tables
 #: Columns that the database computes; a class reads them, so their nullability is its own affair.
 COMPUTED = {("inventory_levels", "is_low_stock"), ("inventory_levels", "is_out_of_stock")}
 

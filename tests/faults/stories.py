@@ -3,6 +3,10 @@
 import asyncio
 from typing import Any
 
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from tests.support import wait_until
 from tests.workflows.shop import Json, Shop
 
 ORDERS = 50
@@ -74,3 +78,27 @@ async def check_stock(shop: Shop) -> None:
     a, b = await shop.level("A"), await shop.level("B")
     assert (a["on_hand"], a["available"], a["reserved"]) == (200 - 2 * sold, 200 - 2 * sold, 0)
     assert (b["on_hand"], b["available"], b["reserved"]) == (100 - sold, 100 - sold, 0)
+
+
+def check_demand(engine: Engine) -> None:
+    """The alerts' follower, killed with its worker, has counted every unit that left once."""
+
+    def followed() -> bool:
+        with Session(engine) as session:
+            return bool(session.scalars(_FOLLOWED).one())
+
+    wait_until(followed, "the alerts have followed the whole ledger")
+    sold = sum(ending == "closed" for ending in expected())
+    with Session(engine) as session:
+        units = session.scalars(text(_DEMAND)).all()
+    assert units == [sold, 2 * sold]
+
+
+# What the alerts did in turn are facts that they pass over, so the last movement is what counts.
+_FOLLOWED = text("""
+    SELECT (SELECT position FROM follower_cursors WHERE name = 'alerts')
+        >= (SELECT max(p.first_position + m.ordinal - 1)
+              FROM stock_movements m JOIN postings p ON p.id = m.posting_id)
+       AND NOT EXISTS (SELECT FROM postings WHERE first_position IS NULL)
+""")
+_DEMAND = "SELECT sum(units)::bigint FROM level_demand GROUP BY level_id ORDER BY 1"

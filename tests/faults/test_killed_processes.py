@@ -6,14 +6,39 @@ import random
 import signal
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 import stack
 from db.audit import audit
 from tests.faults.conftest import House
-from tests.faults.stories import ORDERS, check_stock, drive, expected
+from tests.faults.stories import ORDERS, check_demand, check_stock, drive, expected
+from tests.support import wait_until
 from tests.workflows.shop import Shop
 
 SEED = random.randrange(10**6)
+
+
+_UNLIKE = text("""
+SELECT count(*) FROM (
+    SELECT tenant_id, level_id, business_date, count(*) AS movements,
+           sum(available_change) AS available, sum(reserved_change) AS reserved,
+           sum(value_change) AS value FROM stock_movements GROUP BY 1, 2, 3) m
+  FULL JOIN level_days d USING (tenant_id, level_id, business_date)
+ WHERE (m.movements, m.available, m.reserved, m.value)
+       IS DISTINCT FROM (d.movements, d.available, d.reserved, d.value)
+""")
+
+
+async def _daily_sums_are_the_ledger(house: House) -> None:
+    """The worker's thread comes to the end of the ledger, with nothing missed or counted twice."""
+
+    def unlike() -> int:
+        with Session(house.maint_engine) as session:
+            count: int = session.execute(_UNLIKE).scalar_one()
+        return count
+
+    await asyncio.to_thread(wait_until, lambda: unlike() == 0, "the daily sums are the ledger")
 
 
 @pytest.mark.timeout(300)
@@ -32,6 +57,8 @@ async def test_kill_9_of_the_worker_in_the_middle_of_fifty_orders(house: House, 
             worker.start()
         endings = await driving
         assert worker.kills >= 2
+        await asyncio.to_thread(check_demand, house.maint_engine)
+        await _daily_sums_are_the_ledger(house)
     assert endings == expected()
     await check_stock(shop)
     assert audit(house.maint_engine) == []
@@ -51,6 +78,7 @@ async def test_kill_9_of_postgresql_in_the_middle_of_fifty_orders(house: House, 
             if service.pid is not None and not driving.done():
                 os.kill(service.pid, signal.SIGKILL)
         endings = await driving
+        await _daily_sums_are_the_ledger(house)
     assert endings == expected()
     await check_stock(shop)
     assert audit(house.maint_engine) == []

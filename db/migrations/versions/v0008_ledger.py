@@ -4,8 +4,8 @@ from alembic import op
 
 from db.migrations.isolation import append_only, isolate
 
-revision = "0009"
-down_revision = "0004"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
