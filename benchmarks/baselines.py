@@ -80,10 +80,11 @@ def _naive_once(conn: Connection[Any], lab: Lab, key: str, level: LevelKey, owne
     if known is not None:
         return
     row = conn.execute(_LEVEL, (lab.tenant, level.warehouse_id, level.variant_id)).fetchone()
-    operation, result = uuid7(), Refused("short", "There is not enough.", {})
+    operation = uuid7()
+    result: Accepted | Refused = Refused("short", "There is not enough.", {})
     if row is not None and row[1] >= 1 and row[9]:
         _naive_write(conn, lab, level, owner, operation, row[:9])
-        result = Accepted([_change(level, row[:9])])
+        result = Accepted([change_of_one(level, row[:9])])
     status, answer = plain_answer(operation, Reserve((Line(level, 1),), owner), result)
     conn.execute(
         "INSERT INTO operations (source, key, id, fingerprint, state, status, answer)"
@@ -92,8 +93,9 @@ def _naive_once(conn: Connection[Any], lab: Lab, key: str, level: LevelKey, owne
     )
 
 
-def _change(level: LevelKey, row: tuple[Any, ...]) -> Change:
-    level_id, available, reserved, damaged, quarantine, transit, average, value, sequence = row
+def change_of_one(level: LevelKey, row: tuple[Any, ...]) -> Change:
+    """What reserving one unit does to a level; ``row`` is the level before, from its id on."""
+    level_id, available, reserved, damaged, quarantine, _, average, value, sequence = row
     on_hand = available + reserved + damaged + quarantine
     return Change(
         level=level,
@@ -216,7 +218,7 @@ WITH moved AS (
     ON CONFLICT DO NOTHING
 )
 SELECT pg_notify('stockwright_facts', '') FROM moved
-"""
+"""  # noqa: S608  # Constants only.
 
 
 def single(conn: Connection[Any], lab: Lab, key: str, level: LevelKey, owner: str) -> None:

@@ -1,4 +1,4 @@
-"""One side of a comparison, the rounds in which all sides take turns, and the proof of their work."""
+"""One side of a comparison, the rounds in which all take turns, and the proof of their work."""
 
 import random
 import threading

@@ -1,8 +1,9 @@
 """The limit of the database: COPY of the rows that a batch of reservations comes to, and no more.
 
-Postings, movements, operations and reservations with all their indexes and triggers, a transaction a
-batch. The rows are made and encoded before the time counts, their keys are not looked up, nothing
-is decided, row security is bypassed, and the levels are brought up to date after the time.
+Postings, movements, operations and reservations with all their indexes and triggers, one
+transaction a batch. The rows are made and encoded before the time counts, their keys are not looked
+up, nothing is decided, row security is bypassed, and the levels are brought up to date after the
+time.
 """
 
 import random
@@ -15,30 +16,38 @@ import psycopg
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
+from benchmarks.baselines import change_of_one
 from benchmarks.contenders import FINGERPRINT, Contender, new_key, new_owner, reservations
 from benchmarks.lab import Lab
 from benchmarks.measure import Round, Usage, summed
 from db.engine import MAINT
 from db.stock_commands import plain_answer
-from domain.stock import Accepted, Change, Kind, LevelKey, Line, Reserve
+from domain.stock import Accepted, LevelKey, Line, Reserve
 
 #: Commands a second that are made ready; a round in which they run out is that much shorter.
 _RATE_MAX = 25_000
-_COPIES = (
-    "COPY postings (id, tenant_id, facts) FROM STDIN",
-    "COPY stock_movements (tenant_id, posting_id, ordinal, operation_id, level_id, sequence,"
-    " warehouse_id, variant_id, kind, available_before, available_change, available_after,"
-    " reserved_before, reserved_change, reserved_after, damaged_before, damaged_change,"
-    " damaged_after, quarantine_before, quarantine_change, quarantine_after, in_transit_before,"
-    " in_transit_change, in_transit_after, unit_cost, value_change, value_after, created_by,"
-    " occurred_at, business_date) FROM STDIN",
-    "COPY operations (tenant_id, source, key, fingerprint, state, status, answer, id) FROM STDIN",
-    "COPY reservations (tenant_id, id, level_id, owner, line, quantity, open, operation_id)"
-    " FROM STDIN",
+_MOVEMENT_COLUMNS = (
+    "tenant_id, posting_id, ordinal, operation_id, level_id, sequence, warehouse_id, variant_id,"
+    " kind, available_before, available_change, available_after, reserved_before, reserved_change,"
+    " reserved_after, damaged_before, damaged_change, damaged_after, quarantine_before,"
+    " quarantine_change, quarantine_after, in_transit_before, in_transit_change, in_transit_after,"
+    " unit_cost, value_change, value_after, created_by, occurred_at, business_date"
 )
+_COPIES = [
+    f"COPY {table} ({columns}) FROM STDIN"
+    for table, columns in {
+        "postings": "id, tenant_id, facts",
+        "stock_movements": _MOVEMENT_COLUMNS,
+        "operations": "tenant_id, source, key, fingerprint, state, status, answer, id",
+        "reservations": "tenant_id, id, level_id, owner, line, quantity, open, operation_id",
+    }.items()
+]
 _LEVELS = """
 SELECT id, warehouse_id, variant_id, available, reserved, total_value, average_cost, sequence
   FROM inventory_levels WHERE tenant_id = %s
+"""
+_NEXT_POSTINGS = """
+SELECT nextval(pg_get_serial_sequence('postings', 'id')) FROM generate_series(1, %s)
 """
 _CATCH_UP = """
 UPDATE inventory_levels l
@@ -81,11 +90,6 @@ def copying(lab: Lab, batch: int, postmaster: int) -> Contender:
         return summed([took for took in latencies for _ in range(batch)], used)
 
     return Contender("COPY, batches of", batch, lab, measure, reservations)
-
-
-_NEXT_POSTINGS = """
-SELECT nextval(pg_get_serial_sequence('postings', 'id')) FROM generate_series(1, %s)
-"""
 
 
 def _copy(
@@ -134,23 +138,7 @@ def _block(lab: Lab, levels: list[_Level], posting: int, batch: int) -> list[byt
 
 def _answer(operation: UUID, level: _Level, owner: str) -> bytes:
     key = LevelKey(level.warehouse_id, level.variant_id)
-    change = Change(
-        level=key,
-        level_id=level.id,
-        kind=Kind.RESERVE,
-        available=-1,
-        reserved=1,
-        damaged=0,
-        quarantine=0,
-        in_transit=0,
-        value=0 * level.value,
-        unit_cost=level.average,
-        sequence=level.sequence,
-        available_after=level.available,
-        reserved_after=level.reserved,
-        on_hand_after=level.available + level.reserved,
-        value_after=level.value,
-        average_after=level.average,
-    )
+    quantities = (level.available + 1, level.reserved - 1, 0, 0, 0)
+    before = (level.id, *quantities, level.average, level.value, level.sequence - 1)
     action = Reserve((Line(key, 1),), owner)
-    return plain_answer(operation, action, Accepted([change]))[1]
+    return plain_answer(operation, action, Accepted([change_of_one(key, before)]))[1]

@@ -33,7 +33,9 @@ def baseline(
 
         def make(caller: int) -> Callable[[int], object]:
             conn = connections[caller]
-            return lambda _: write(conn, lab, new_key("reserve"), random.choice(levels), new_owner())
+            return lambda _: write(
+                conn, lab, new_key("reserve"), random.choice(levels), new_owner()
+            )
 
         try:
             return run(make, callers, seconds, postmaster)

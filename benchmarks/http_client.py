@@ -14,7 +14,8 @@ from itertools import count
 
 from benchmarks.measure import process_cpu, server_cpu
 
-_BODIES = 2_000
+#: Bulks that are made ready.
+_BULKS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +50,27 @@ class Told:
 
 
 def bodies(errand: Errand) -> list[bytes]:
-    """The bodies that the requests choose from: every level is named by some of them."""
-    every = min(_BODIES, len(errand.variants) if errand.items == 1 else 50)
-    made = []
-    for n in range(every):
-        names = errand.variants[n :: max(1, len(errand.variants) // errand.items)]
-        if errand.items == 1:
-            names = errand.variants[n::every]
-        lines = [
-            [{"warehouse_id": errand.warehouse, "variant_id": random.choice(names), "quantity": 1}]
-            for _ in range(errand.items)
-        ]
-        body: dict[str, object] = {"lines": lines[0]}
-        if errand.items > 1:
-            rows = [{"command": "deduct", "lines": one} for one in lines]
-            body = {"policy": "reject_failed", "items": rows}
-        made.append(json.dumps(body, separators=(",", ":")).encode())
-    return made
+    """The bodies that the requests choose from: one of each variant, or bulks of any of them."""
+    if errand.items == 1:
+        return [_json({"lines": [_line(errand, variant)]}) for variant in errand.variants]
+    bulks = (random.choices(errand.variants, k=errand.items) for _ in range(_BULKS))
+    return [
+        _json(
+            {
+                "policy": "reject_failed",
+                "items": [{"command": "deduct", "lines": [_line(errand, v)]} for v in variants],
+            }
+        )
+        for variants in bulks
+    ]
+
+
+def _line(errand: Errand, variant: str) -> dict[str, object]:
+    return {"warehouse_id": errand.warehouse, "variant_id": variant, "quantity": 1}
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 class _Caller(asyncio.Protocol):
@@ -157,7 +162,11 @@ class _Load:
 async def load(errand: Errand) -> Told:
     """Run an errand; requests that are under way when the time is up are waited for."""
     loop, all_ = asyncio.get_running_loop(), _Load(errand)
-    client, api, server = time.process_time(), process_cpu(errand.api), server_cpu(errand.postmaster)
+    client, api, server = (
+        time.process_time(),
+        process_cpu(errand.api),
+        server_cpu(errand.postmaster),
+    )
     begun = time.perf_counter()
     all_.stop_at = begun + errand.seconds
     for _ in range(errand.connections):

@@ -16,7 +16,7 @@ from api.auth import needs
 from api.idempotency import KeyedCommand
 from api.routing import make_router
 from api.services import Services, TheServices
-from api.stock import DeductStock
+from api.stock_bodies import DeductStock
 from benchmarks.over_http import TWIN
 from db.engine import conninfo, make_engine
 from db.operations import Answer

@@ -1,4 +1,4 @@
-"""A database of its own for a measurement: tenants, each with a warehouse and variants with stock."""
+"""A database of its own for a measurement: tenants with a warehouse and variants in stock."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,12 +107,17 @@ class Lab:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 
-@contextmanager
-def open_lab(where: Addresses, variants: int) -> Iterator[Lab]:
-    """A tenant in a database of its own, which is removed at the end."""
+def open_lab(where: Addresses, variants: int) -> Lab:
+    """A tenant in a fresh database, with stock at ``variants`` levels."""
     database = f"bench_{uuid4().hex[:10]}"
     install(where.admin_url, where.passwords, database)
-    lab = make_lab(where, database, variants)
+    return make_lab(where, database, variants)
+
+
+@contextmanager
+def lab_for(where: Addresses, variants: int) -> Iterator[Lab]:
+    """The same, removed at the end."""
+    lab = open_lab(where, variants)
     try:
         yield lab
     finally:
@@ -148,7 +153,7 @@ def make_lab(where: Addresses, database: str, variants: int) -> Lab:
 
 
 def settle(lab: Lab) -> None:
-    """After a fill: what is known of the tables is true, and nothing of it is left to be written."""
+    """After a fill: statistics are true, and nothing of it is left to be written."""
     with lab.admin() as admin:
         admin.execute("VACUUM ANALYZE")
         admin.execute("CHECKPOINT")

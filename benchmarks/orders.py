@@ -121,7 +121,7 @@ WITH asked AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 SELECT (SELECT is_accepted FROM checked), pg_notify('stockwright_facts', '') FROM posted
-"""
+"""  # noqa: S608  # Constants only.
 
 
 def reserve_with_row_locks(

@@ -35,6 +35,8 @@ from settings import Settings
 STOCK = "/v1/inventory/stock"
 DEDUCT, BULK, TWIN = f"{STOCK}/deduct", f"{STOCK}/bulk", "/v1/bench/deduct-nothing"
 CONNECTIONS, BULK_ITEMS = 64, 100
+#: Of bulks: enough that the writer always has its next batch.
+BULK_CONNECTIONS = 16
 _ROOT = Path(__file__).resolve().parents[1]
 _START_SECONDS = 60
 _LINES = 1000
@@ -111,7 +113,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
     until = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < until:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs", timeout=1):  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/docs", timeout=1):
                 return
         except OSError:
             time.sleep(0.05)
@@ -121,7 +123,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int) -> None:
 def requests(
     lab: Lab, api: Api, path: str, levels: list[LevelKey], postmaster: int, name: str
 ) -> Contender:
-    """Requests of one deduction each, or of a hundred on the bulk route; rates are of deductions."""
+    """Requests of one deduction each, on the bulk route of a hundred; rates are of deductions."""
     items = BULK_ITEMS if path == BULK else 1
 
     def measure(seconds: float) -> Round:
@@ -142,10 +144,6 @@ def requests(
     work: Work = {DEDUCT: deductions, TWIN: nothing, BULK: _bulks}[path]
     callers = CONNECTIONS if items == 1 else BULK_CONNECTIONS
     return Contender(name, callers, lab, measure, work)
-
-
-#: Enough that the writer always has the next batch, and that p99 is not only queueing.
-BULK_CONNECTIONS = 16
 
 
 def _bulks(done: Round) -> Rows:
