@@ -61,6 +61,20 @@ def filled_columns(lab: Lab) -> dict[str, set[str]]:
     return found
 
 
+def ways_of_writing(lab: Lab) -> list[tuple[Any, ...]]:
+    """How the tenant's reserves were written: one row, unless some were written otherwise."""
+    with lab.admin() as admin:
+        return admin.execute(
+            "SELECT DISTINCT o.source, o.state, o.status, length(o.fingerprint), m.kind,"
+            " m.available_change, m.reserved_change, m.value_change, m.created_by, m.business_date,"
+            " r.quantity, r.open, r.line, m.variant_id IS NULL, p.facts > 0"
+            " FROM reservations r JOIN stock_movements m USING (tenant_id, operation_id, level_id)"
+            " JOIN operations o ON o.tenant_id = m.tenant_id AND o.id = m.operation_id"
+            " JOIN postings p ON p.id = m.posting_id WHERE r.tenant_id = %s",
+            (lab.tenant,),
+        ).fetchall()
+
+
 def newest_answers(lab: Lab, count: int) -> list[dict[str, Any]]:
     """What was answered last."""
     with lab.admin() as admin:
@@ -93,6 +107,9 @@ def test_all_who_reserve_one_unit_write_the_same(lab: Lab, postmaster: int) -> N
     assert lab.findings() == []
     columns = [filled_columns(one) for one in labs]
     assert columns[1:] == columns[:1] * 3
+    ways = [ways_of_writing(one) for one in labs]
+    assert len(ways[0]) == 1
+    assert ways[1:] == ways[:1] * 3
     answers = [newest_answers(one, 5) for one in labs]
     assert len({frozenset(members(some)) for some in answers}) == 1
     sizes = [len(json.dumps(some)) / len(some) for some in answers]
@@ -115,6 +132,9 @@ def test_orders_are_the_same_work_for_row_locks_and_the_writer(lab: Lab, postmas
         assert done.lines > done.commands
     assert lab.findings() == []
     assert filled_columns(lab) == filled_columns(theirs)
+    # The same orders on both sides: 1 to 10 lines of 1 to 3 units each.
+    assert len(set(ways_of_writing(theirs))) == 3 * orders.LINES_MAX
+    assert set(ways_of_writing(lab)) == set(ways_of_writing(theirs))
     answers = newest_answers(lab, 20), newest_answers(theirs, 20)
     names = [{(m[:3], m[3:17]) for m in members(some)} for some in answers]
     assert names[0] == names[1]
