@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from socket import create_server
 
 import stack
 from benchmarks.groups import GROUPS, Bench
@@ -44,7 +45,9 @@ def main() -> None:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="stockwright-bench-"))
     folder.chmod(0o755)
-    settings = Settings.model_validate({"data_dir": folder, "postgres_port": 5643})
+    with create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    settings = Settings.model_validate({"data_dir": folder, "postgres_port": port})
     stack.start(settings, ["postgres"], options=stack.StackOptions(tie_to_parent=True))
     try:
         service = stack.status(folder).service("postgres")

@@ -89,7 +89,7 @@ def copying(lab: Lab, batch: int, postmaster: int) -> Contender:
             admin.execute(_CATCH_UP, (postings[:done], lab.tenant))
         return summed([took for took in latencies for _ in range(batch)], used)
 
-    return Contender("COPY, batches of", batch, lab, measure, reservations)
+    return Contender("COPY in batches", batch, lab, measure, reservations)
 
 
 def _copy(

@@ -114,7 +114,7 @@ def many_levels(bench: Bench) -> None:
         )
         bench.check_books(lab)
     ours, single = "batch writer, 256", best(results, "single")
-    copy = best(results, "COPY, batches of")
+    copy = best(results, "COPY in batches")
     bench.goals += [
         Goal(
             load,

@@ -22,9 +22,10 @@ def draw(goals: Sequence[Goal], file: Path) -> None:
             color = {True: _REACHED, False: _MISSED, None: _TOLD}[goal.reached]
             axes.barh(place, goal.measured, height=0.6, color=color)
             axes.plot([min(goal.ratios), max(goal.ratios)], [place, place], color="black", lw=1)
+            marks = [*goal.ratios, *([] if goal.limit is None else [goal.limit])]
             axes.annotate(
                 f"{goal.measured:.2f} x",
-                (max(goal.measured, *goal.ratios), place),
+                (max(marks), place),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
@@ -32,7 +33,7 @@ def draw(goals: Sequence[Goal], file: Path) -> None:
             if goal.limit is not None:
                 axes.plot([goal.limit] * 2, [place - 0.4, place + 0.4], color="black", lw=2.5)
         axes.set_xscale("log")
-        axes.margins(x=0.15)
+        axes.margins(x=0.3)
         axes.axvline(1, color="gray", lw=0.5)
         axes.set_yticks(range(len(goals)), [f"{goal.load}: {goal.text}" for goal in goals])
         axes.invert_yaxis()
