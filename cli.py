@@ -17,15 +17,13 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.table import Table
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import cli_audit
 import installation
 import stack
 from client import ApiClient
 from db import tenants
-from db.audit import CHECKS, audit, balance
-from db.tables import Tenant
 from entrance import addresses
 from importer.layout import open_sales
 from importer.plan import plan_import
@@ -282,35 +280,13 @@ def demo(
             raise typer.Exit(FAILED)
 
 
-@app.command("audit", epilog=_example("stockwright audit", "stockwright audit --tenant acme"))
-def audit_books(tenant: TenantSlug = None, as_json: Json = False) -> None:
-    """Compare every level with its movements, and all that must agree; exit code 1 on findings."""
-    with answering(as_json), installation.maint(Settings()) as engine:
-        with Session(engine) as session:
-            chosen = (
-                session.scalars(select(Tenant).order_by(Tenant.slug)).all()
-                if tenant is None
-                else [installation.need_tenant(session, tenant)]
-            )
-            balances = {one.slug: balance(session, one.id) for one in chosen}
-        findings = audit(engine, chosen[0].id if tenant is not None else None)
-        balanced = all(one["balanced"] for one in balances.values())
-        lines = [
-            f"{slug}: {one['on_hand']} units on hand, {one['value_on_hand']} in value;"
-            f" {'balanced' if one['balanced'] else 'NOT BALANCED'}"
-            for slug, one in balances.items()
-        ]
-        lines += [json.dumps(finding.as_dict()) for finding in findings]
-        lines.append(f"{len(CHECKS)} checks, {len(findings)} findings.")
-        document = {
-            "balanced": balanced,
-            "checks": list(CHECKS),
-            "findings": [finding.as_dict() for finding in findings],
-            "tenants": balances,
-        }
-        tell(as_json, document, "\n".join(lines))
-        if findings or not balanced:
-            raise typer.Exit(FAILED)
+app.command(
+    "audit",
+    epilog=_example(
+        "stockwright audit --tenant acme",
+        "stockwright audit --correct LEVEL --keep ledger --signed-by 'Ada King' --reason 'counted'",
+    ),
+)(cli_audit.audit_books)
 
 
 @app.command(epilog=_example("stockwright events --tenant acme", "stockwright events --follow"))

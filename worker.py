@@ -3,14 +3,19 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+import schedules
 from activities.errors import DomainErrors
+from activities.housekeeping import HousekeepingActivities
 from activities.orders import OrderActivities
+from activities.revaluations import RevaluationActivities
 from db.alert_keeper import AlertKeeper
 from db.engine import conninfo, make_engine
 from db.follower import Follower
@@ -18,8 +23,10 @@ from db.level_days import DailySums
 from db.stock_writer import StockWriter
 from entrance import addresses, configure_logging, connect
 from settings import Settings
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
+from workflows.revaluations import RevaluationWorkflow
 
 
 def build(
@@ -27,19 +34,30 @@ def build(
     activities: OrderActivities,
     executor: Executor,
     *,
+    revaluations: RevaluationActivities | None = None,
+    housekeeping: HousekeepingActivities | None = None,
     activities_max: int = 16,
     task_queue: str,
 ) -> Worker:
-    """A worker with every workflow and activity of the project."""
+    """A worker with every workflow and activity of the project.
+
+    Steps of rooms that are not given (``housekeeping`` needs the maint role) are left to others.
+    """
+    more: list[Callable[..., Any]] = []
+    if revaluations is not None:
+        more += [revaluations.open_revaluation, revaluations.walk, revaluations.post]
+    if housekeeping is not None:
+        more += [housekeeping.tenants, housekeeping.expire_keys]
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[OrderWorkflow, ReservationWorkflow],
+        workflows=[OrderWorkflow, ReservationWorkflow, RevaluationWorkflow, HousekeepingWorkflow],
         activities=[
             activities.reserve_stock,
             activities.release_stock,
             activities.ship_stock,
             activities.record_order,
+            *more,
         ],
         activity_executor=executor,
         interceptors=[DomainErrors()],
@@ -57,6 +75,8 @@ async def serve(settings: Settings) -> None:
     where = addresses(settings)
     # One connection more than activities: the alerts must not wait for them.
     engine = make_engine(where.app, pool_size=settings.worker_activities_max + 1)
+    # Only the housekeeping uses it, for one tenant at a time.
+    maint = make_engine(where.maint, pool_size=2)
     writer = StockWriter(
         conninfo(where.app),
         batch_max=settings.writer_batch_max,
@@ -76,9 +96,12 @@ async def serve(settings: Settings) -> None:
             client,
             OrderActivities(engine, writer),
             executor,
+            revaluations=RevaluationActivities(engine),
+            housekeeping=HousekeepingActivities(maint),
             activities_max=settings.worker_activities_max,
             task_queue=settings.task_queue,
         )
+        await schedules.ensure(client, settings.task_queue)
         async with worker:
             await stop.wait()
     keeper.close()
@@ -87,6 +110,7 @@ async def serve(settings: Settings) -> None:
     writer.close()
     following.dispose()
     engine.dispose()
+    maint.dispose()
 
 
 def main() -> None:

@@ -29,8 +29,10 @@ _INT4 = Struct(">ii").pack
 _INT8 = Struct(">iq").pack
 _UUID = Struct(">i16s").pack
 _NULL = _LENGTH(-1)
+_TRUE, _FALSE = _LENGTH(1) + b"\1", _LENGTH(1) + b"\0"
 #: Numbers of PostgreSQL's types (``pg_type.oid``).
-_BYTEA, _INT8_OID, _INT4_OID, _TEXT, _DATE, _INSTANT, _UUID_OID = 17, 20, 23, 25, 1082, 1184, 2950
+_BOOL, _BYTEA, _INT8_OID, _INT4_OID, _TEXT = 16, 17, 20, 23, 25
+_DATE, _INSTANT, _UUID_OID = 1082, 1184, 2950
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _DAY_ZERO = date(2000, 1, 1).toordinal()
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,6 +71,11 @@ def integers(values: Sequence[int]) -> Array:
 def numbers(values: Sequence[int | None]) -> Array:
     """Whole numbers of four bytes; None is NULL."""
     return _array(_INT4_OID, [_NULL if value is None else _INT4(4, value) for value in values])
+
+
+def booleans(values: Iterable[bool]) -> Array:
+    """Yes or no."""
+    return _array(_BOOL, [_TRUE if value else _FALSE for value in values])
 
 
 def uuids(values: Iterable[UUID | None]) -> Array:

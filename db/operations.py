@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -184,24 +184,6 @@ def next_number(session: Session, kind: str) -> str:
         .returning(NumberCounter.next_number - 1)
     ).scalar_one()
     return f"{kind}-{taken}"
-
-
-def expire(session: Session, tenant_id: UUID, *, days: int = 30, at_most: int = 5000) -> int:
-    """Delete answered HTTP keys older than ``days``; returns how many went, at most ``at_most``.
-
-    Run as maint: the app role may not delete operations.
-    """
-    gone = session.execute(
-        text("""
-            DELETE FROM operations WHERE (tenant_id, source, key) IN (
-                SELECT tenant_id, source, key FROM operations
-                 WHERE tenant_id = :tenant AND source = 'http' AND state = 'done'
-                   AND created_at < clock_timestamp() - make_interval(days => :days)
-                 LIMIT :at_most) RETURNING 1
-        """),
-        {"tenant": tenant_id, "days": days, "at_most": at_most},
-    )
-    return len(gone.all())
 
 
 def _stored(session: Session, source: str, key: str, print_: bytes) -> Answer:

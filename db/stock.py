@@ -11,6 +11,7 @@ posting takes its id after the locks, which keeps ledger positions in the order 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -57,13 +58,9 @@ class StaleBatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """A batch as it will be decided if the levels are found to be ``before`` and no key is known.
+    """A batch as it is decided if the levels are found to be ``before`` and no key is known."""
 
-    ``ids`` are of all levels that it names; ``after`` are the levels when it is through.
-    """
-
-    ids: list[UUID]
-    before: dict[UUID, Level]
+    before: list[Level]
     after: list[Level]
     decided: Decided
 
@@ -71,9 +68,10 @@ class Foreseen:
 class Ledger:
     """Applies batches for one connection; remembers the ids of levels, which never change.
 
-    It also remembers how it left the latest levels. From them ``foresee`` decides a batch while the
-    one before is still being written, which is right whenever nobody else wrote in between. What
-    was foreseen counts only after the levels were locked and found to be just as expected.
+    It also remembers how it left the latest levels. On them ``foresee`` decides a batch without
+    reading, perhaps while the one before is still being written. That is right whenever nobody else
+    wrote in between; PostgreSQL compares after it locked, and undoes what was decided on anything
+    else. Then the batch is applied again by reading first.
     """
 
     def __init__(self, new_id: NewId, known_max: int = 200_000, levels_max: int = 20_000) -> None:
@@ -92,42 +90,60 @@ class Ledger:
             return None
         if not all(isinstance(one, _LEVELS_ONLY) for c in commands for one in c.actions):
             return None
-        before: dict[UUID, Level] = {}
+        before: list[Level] = []
         levels: dict[LevelKey, Level] = {}
-        for key in {
-            key for command in commands for action in command.actions for key in levels_of(action)
-        }:
+        for key in {key for c in commands for action in c.actions for key in levels_of(action)}:
             level_id = self._ids.get((tenant, key))
             level = None if level_id is None else self._levels.get(level_id)
             if level is None:
                 return None
-            before[level.id], levels[key] = level, level.copy()
+            before.append(level)
+            levels[key] = level.copy()
         decided = decide_all(View(levels, {}), {}, tenant, commands, self._new_id)
-        return Foreseen(sorted(before), before, list(levels.values()), decided)
+        # Without effect there is nothing that PostgreSQL would compare before it writes.
+        if decided.written is None:
+            return None
+        before.sort(key=attrgetter("id"))
+        return Foreseen(before, list(levels.values()), decided)
+
+    def came_true(self, *, it_did: bool) -> None:
+        """Tell what became of what was foreseen; after a mistake foresight pauses for a while."""
+        self._paused = 0 if it_did else min(64, 2 * self._paused + 1)
+        self._pause = self._paused
+
+    def apply_foreseen(
+        self, conn: Connection[Any], tenant: UUID, foreseen: Foreseen
+    ) -> list[Outcome | StockwrightError]:
+        """Write what was foreseen in the open transaction of ``conn``, without waiting for it.
+
+        Raises, when the results are waited for:
+            SerializationFailure: a level is not as it was foreseen.
+            UniqueViolation: a key is known.
+        """
+        conn.execute(sql.SET_TENANT, (str(tenant),))
+        conn.execute(sql.LOCK, (tenant, [level.id for level in foreseen.before]))
+        cursor = RawCursor(conn)
+        arrays.adapt(cursor)
+        cursor.execute(sql.AS_FORESEEN, (tenant, *_columns_of(foreseen.before)))
+        _write(conn, tenant, foreseen.decided)
+        self._remember(foreseen.after)
+        return foreseen.decided.outcomes
 
     def apply(
-        self,
-        conn: Connection[Any],
-        tenant: UUID,
-        commands: Sequence[Command],
-        foreseen: Foreseen | None = None,
+        self, conn: Connection[Any], tenant: UUID, commands: Sequence[Command]
     ) -> list[Outcome | StockwrightError]:
         """Decide and write ``commands`` of one tenant in the open transaction of ``conn``.
 
-        ``foreseen`` is what ``foresee`` gave for the same commands. Returns one outcome a command,
-        in order; a reused or claimed key is returned as its error, not raised, because its
-        neighbours are innocent.
+        Returns one outcome a command, in order; a reused or claimed key is returned as its error,
+        not raised, because its neighbours are innocent.
 
         Raises:
             StaleBatch: something appeared meanwhile; roll back and call again.
             psycopg.Error: whatever the database refused; roll back.
         """
         conn.execute(sql.SET_TENANT, (str(tenant),))
-        if foreseen is None:
-            originals, more = _originals(conn, tenant, commands)
-            ids, unknown = self._resolve(conn, tenant, commands, more)
-        else:
-            originals, ids, unknown = {}, foreseen.ids, frozenset()
+        originals, more = _originals(conn, tenant, commands)
+        ids, unknown = self._resolve(conn, tenant, commands, more)
         # A reserve adds holds and needs none; only what uses holds has them read. Each statement
         # sees what was committed before it, so the keys are read before the holds: whoever finds
         # the key of a reserve finds its holds too, and whoever misses it meets it when it buries.
@@ -145,28 +161,14 @@ class Ledger:
                 originals[original_id].reversed_by = operation_id
         levels = {level.id: level for level in map(_level, locked.fetchall())}
         self._forget_missing(ids, levels)
+        view = View({level.key: level for level in levels.values()}, {}, unknown, originals)
+        if held is not None:
+            _fill_holds(view, levels, held.fetchall())
         stored = {(row[0], row[1]): Operation(*row) for row in known.fetchall()}
-        if foreseen is not None and self._came_true(foreseen, levels, stored):
-            decided, after = foreseen.decided, foreseen.after
-        else:
-            view = View({level.key: level for level in levels.values()}, {}, unknown, originals)
-            if held is not None:
-                _fill_holds(view, levels, held.fetchall())
-            decided = decide_all(view, stored, tenant, commands, self._new_id)
-            after = list(view.levels.values())
+        decided = decide_all(view, stored, tenant, commands, self._new_id)
         _write(conn, tenant, decided)
-        self._remember(after)
+        self._remember(view.levels.values())
         return decided.outcomes
-
-    def _came_true(
-        self, foreseen: Foreseen, levels: Mapping[UUID, Level], stored: Mapping[Any, Operation]
-    ) -> bool:
-        """Whether what was read is what was expected; if not, foresight pauses for a while."""
-        if levels == foreseen.before:
-            self._paused = 0
-            return not stored
-        self._paused = self._pause = min(64, 2 * self._paused + 1)
-        return False
 
     def _remember(self, levels: Iterable[Level]) -> None:
         """How the levels will be once the batch is through; a rollback leaves a wrong guess."""
@@ -228,6 +230,22 @@ class Ledger:
         if gone:
             self._ids = {key: id_ for key, id_ in self._ids.items() if id_ not in gone}
             raise StaleBatch("A level that was remembered does not exist.")
+
+
+def _columns_of(levels: Sequence[Level]) -> list[arrays.Array | str]:
+    return [
+        arrays.uuids([level.id for level in levels]),
+        arrays.integers([level.available for level in levels]),
+        arrays.integers([level.reserved for level in levels]),
+        arrays.integers([level.damaged for level in levels]),
+        arrays.integers([level.quarantine for level in levels]),
+        arrays.integers([level.in_transit for level in levels]),
+        arrays.integers([level.sequence for level in levels]),
+        arrays.decimals(level.average_cost for level in levels),
+        arrays.decimals(level.total_value for level in levels),
+        arrays.booleans(level.variant_active for level in levels),
+        arrays.booleans(level.warehouse_active for level in levels),
+    ]
 
 
 def _write(conn: Connection[Any], tenant: UUID, decided: Decided) -> None:

@@ -66,6 +66,9 @@ class WriterStats:
     halved: int = 0
     refused_busy: int = 0
     largest_batch: int = field(default=0)
+    #: Batches that were written without reading, and those that had to be decided again.
+    foreseen: int = 0
+    mistaken: int = 0
 
 
 class StockWriter:
@@ -150,7 +153,9 @@ class StockWriter:
                     self._wake.wait()
                 if not self._size and self._next is None:
                     break
-                batch, self._next = self._next or self._take(), None
+                batch, self._next = self._next, None
+                taken = batch or self._take()
+            batch = batch or self._foresee(taken)
             try:
                 self._post(batch.tenant, batch.waiting, batch.foreseen)
             except BaseException as error:  # The thread must outlive any bug.
@@ -167,16 +172,18 @@ class StockWriter:
         with self._wake:
             if not self._size:
                 return
-            batch = self._take()
-            self._next = batch
-        try:
-            commands = [waiting.command for waiting in batch.waiting]
-            foreseen = self._ledger.foresee(batch.tenant, commands)
-        except Exception:  # noqa: BLE001  # A bug in one command is none of the batch in flight.
-            return
+            batch = self._next = self._take()
+        foreseen = self._foresee(batch)
         with self._wake:
             if self._next is batch:
-                self._next = replace(batch, foreseen=foreseen)
+                self._next = foreseen
+
+    def _foresee(self, batch: _Batch) -> _Batch:
+        try:
+            commands = [waiting.command for waiting in batch.waiting]
+            return replace(batch, foreseen=self._ledger.foresee(batch.tenant, commands))
+        except Exception:  # noqa: BLE001  # A bug in one command is none of the batch in flight.
+            return batch
 
     def _tell_those_who_may_send_more(self) -> None:
         """Answer until half are answered and something waits; the rest while that is written.
@@ -254,22 +261,31 @@ class StockWriter:
         conn = self._connection()
         for attempt in range(ROUNDS_MAX):
             try:
-                # One pipeline, so that the whole batch is two round trips: read, then write.
+                # One pipeline: a batch is two round trips, read and write, or one if foreseen.
                 with conn.pipeline():
                     if self._plans_are_old():
                         conn.execute("DISCARD PLANS")
                     conn.execute("BEGIN")
-                    outcomes = self._ledger.apply(conn, tenant, commands, foreseen)
+                    if foreseen is not None:
+                        outcomes = self._ledger.apply_foreseen(conn, tenant, foreseen)
+                    else:
+                        outcomes = self._ledger.apply(conn, tenant, commands)
                     conn.execute("COMMIT")
-                    # All is sent, and nothing was waited for yet.
+                    # All is sent, and the end was not waited for yet.
                     self._meanwhile()
             except Exception as error:
-                foreseen = None
                 if not conn.closed:
                     conn.rollback()
                 if not retryable(error) or attempt == ROUNDS_MAX - 1:
                     raise
+                if foreseen is not None:
+                    self._ledger.came_true(it_did=False)
+                    self.stats.mistaken += 1
+                foreseen = None
             else:
+                if foreseen is not None:
+                    self._ledger.came_true(it_did=True)
+                    self.stats.foreseen += 1
                 return outcomes
         raise AssertionError("The loop above returns or raises.")
 

@@ -54,6 +54,7 @@ class Kind(StrEnum):
     TRANSFER_IN = "transfer_in"
     REVERSAL = "reversal"
     REVALUATION = "revaluation"
+    CORRECTION = "correction"
 
 
 class LevelKey(NamedTuple):

@@ -33,6 +33,7 @@ _NOT_REVERSED = {
     Kind.SHIP: "Goods that have left come back by a return.",
     Kind.REVERSAL: "Send the command again.",
     Kind.REVALUATION: "Revalue again.",
+    Kind.CORRECTION: "It was signed; adjust what is wrong with it.",
 }
 
 

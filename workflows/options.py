@@ -41,3 +41,22 @@ FIRST_STEP: dict[str, Any] = {
     "retry_policy": _RETRY,
     "local_retry_threshold": timedelta(seconds=5),
 }
+#: A long chore in batches, with a heartbeat after each: a killed worker is noticed by its silence.
+#: It gives up after a while, so that one tenant's trouble does not keep the others waiting.
+CHORE: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=6),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2.0,
+        maximum_interval=timedelta(minutes=1),
+        maximum_attempts=8,
+        non_retryable_error_types=_FINAL,
+    ),
+}
+#: A long step of a process, with a heartbeat: it must end, like every step of an accepted command.
+LONG_STEP: dict[str, Any] = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": _RETRY,
+}

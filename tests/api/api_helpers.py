@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 
 from db.engine import transaction
-from db.tables import InventoryLevel, Order, OrderLine
+from db.tables import InventoryLevel, Order, OrderLine, StockMovement
 from db.tenants import create_api_key
+from db.upkeep_tables import Revaluation
 
 JSON = {"Content-Type": "application/json"}
 
@@ -167,6 +168,33 @@ def put_order(
             )
         )
         return str(order.id)
+
+
+def put_revaluation(engine: Engine, tenant: UUID) -> str:
+    """A revaluation of the tenant's first movement, as its process would record it."""
+    with transaction(engine, tenant) as session:
+        receipt = session.scalars(select(StockMovement).order_by(StockMovement.id)).first()
+        assert receipt is not None
+        row = Revaluation(
+            id=uuid4(),
+            number=f"RV-{uuid4().hex[:8]}",
+            workflow_id="revaluation-test",
+            movement_id=receipt.id,
+            level_id=receipt.level_id,
+            quantity=5,
+            unit_cost_before=receipt.unit_cost,
+            unit_cost=Decimal(3),
+            difference=Decimal(5),
+            reason="test",
+            status="walking",
+            cursor_sequence=1,
+            remaining=Decimal(5),
+            gone={},
+            created_by="test",
+        )
+        session.add(row)
+        session.flush()
+        return str(row.id)
 
 
 def close_order(engine: Engine, tenant: UUID, order_id: str) -> None:

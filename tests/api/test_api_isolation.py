@@ -16,6 +16,7 @@ from tests.api.api_helpers import (
     product,
     published_examples,
     put_order,
+    put_revaluation,
     warehouse,
 )
 
@@ -70,6 +71,7 @@ def owned(admin: Caller, engine: Engine) -> dict[str, str]:
             for path in ("/v1/inventory/alerts", "/v1/inventory/reorder-proposals")
         },
         "/v1/inventory/movements": admin.get("/v1/inventory/movements").json()["data"][0]["id"],
+        "/v1/inventory/revaluations": put_revaluation(engine, admin.tenant_id),
     }
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from db.engine import APP, FOLLOWER, MAINT, make_engine
+from db.engine import APP, FOLLOWER, MAINT, make_engine, transaction
+from db.events import assign_positions
+from domain.stock import Action, Deduct, Receive, Reserve, Ship
 from tests.conftest import Database, MakeTenant, TenantFixture
-from tests.support import Items, books, make_items, new_tenant
+from tests.support import Items, answers, books, command, make_items, new_tenant, writers
 
 MakeItems = Callable[..., Items]
 
@@ -76,3 +79,40 @@ def world(own_database: Database) -> Iterator[World]:
         app, maint, follower = engines
         items = make_items(app, new_tenant(maint), variants=20, warehouses=2)
         yield World(own_database, app, maint, follower, items)
+
+
+def trade(world: World) -> None:
+    """Two levels with receipts, holds, shipments and a sale, and positions for all of it."""
+    items = world.items
+    actions: list[Action] = [
+        Receive((items.line(10, 0, cost="1.10"), items.line(10, 1, cost="2.30"))),
+        Reserve((items.line(4, 0, n=1), items.line(5, 1, n=2)), "order-1"),
+        Ship("order-1", {1: 1, 2: 5}),
+        Deduct((items.line(3, 0),)),
+        Receive((items.line(3, 0, cost="1.37"),)),
+    ]
+    with writers(world.database.conninfo(), 1) as (writer,):
+        for action in actions:
+            answers([writer.submit(world.tenant, command(action))])
+    with transaction(world.app, world.tenant) as session:
+        assign_positions(session)
+
+
+@pytest.fixture
+def traded(world: World) -> World:
+    """A world whose books balance."""
+    trade(world)
+    assert books(world.maint) == []
+    return world
+
+
+@pytest.fixture
+def damage(traded: World) -> Iterator[Callable[..., None]]:
+    """Runs a statement as the superuser with every trigger and foreign key off."""
+    with psycopg.connect(traded.superuser, autocommit=True) as admin:
+        admin.execute("SET session_replication_role = replica")
+
+        def run(statement: str, *values: Any) -> None:
+            assert admin.execute(statement.encode(), values).rowcount != 0
+
+        yield run

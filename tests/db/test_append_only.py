@@ -4,6 +4,7 @@ from itertools import product
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from db.engine import APP, FOLLOWER, MAINT, OWNER, transaction
 from db.events import NewFact, assign_positions, record
@@ -11,7 +12,7 @@ from domain.stock import Reverse
 from tests.db.conftest import World
 from tests.support import AT, answers, command, connected, receive, rows, writers
 
-TABLES = ("stock_movements", "events", "postings", "reversals")
+TABLES = ("stock_movements", "events", "postings", "reversals", "signed_breaks")
 STATEMENTS = {
     "update": "UPDATE {} SET tenant_id = tenant_id",
     "update of a column": "UPDATE {} SET posting_id = posting_id",
@@ -19,7 +20,11 @@ STATEMENTS = {
     "truncate": "TRUNCATE {} CASCADE",
 }
 #: For tables without a posting_id.
-COLUMNS = {"postings": "facts = facts + 1", "reversals": "operation_id = operation_id"}
+COLUMNS = {
+    "postings": "facts = facts + 1",
+    "reversals": "operation_id = operation_id",
+    "signed_breaks": "reason = 'y'",
+}
 
 
 @pytest.fixture
@@ -35,6 +40,14 @@ def recorded(world: World) -> World:
         answers([writer.submit(world.tenant, command(Reverse(done)))])
     with transaction(world.app, world.tenant) as session:
         record(session, [NewFact("thing.made", "thing", "1", 1, "tester", AT, {"a": 1})])
+    with transaction(world.maint, world.tenant) as session:
+        session.execute(
+            text(
+                "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged,"
+                " quarantine, in_transit, value, correction_id, signed_by, reason)"
+                " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, id, 'x', 'x' FROM stock_movements"
+            )
+        )
     return world
 
 

@@ -1,21 +1,21 @@
 """The oracle: silent on good books, and loud, with the right words, on every kind of damage."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from sqlalchemy import Engine, text
 from uuid_utils.compat import uuid7
 
 from db.audit import CHECKS, Finding, audit, balance
 from db.engine import transaction
-from db.events import assign_positions
+from db.stock_commands import BulkRow, StockBulk
 from db.stock_writer import StockWriter
-from domain.stock import Action, Deduct, Receive, Release, Reserve, Ship
+from domain.stock import Receive, Release, Reserve
 from tests.db.conftest import World
 from tests.support import (
     Items,
@@ -30,43 +30,6 @@ from tests.support import (
     together,
     writers,
 )
-
-
-def _trade(world: World) -> None:
-    """Two levels with receipts, holds, shipments and a sale, and positions for all of it."""
-    items = world.items
-    actions: list[Action] = [
-        Receive((items.line(10, 0, cost="1.10"), items.line(10, 1, cost="2.30"))),
-        Reserve((items.line(4, 0, n=1), items.line(5, 1, n=2)), "order-1"),
-        Ship("order-1", {1: 1, 2: 5}),
-        Deduct((items.line(3, 0),)),
-        Receive((items.line(3, 0, cost="1.37"),)),
-    ]
-    with writers(world.database.conninfo(), 1) as (writer,):
-        for action in actions:
-            answers([writer.submit(world.tenant, command(action))])
-    with transaction(world.app, world.tenant) as session:
-        assign_positions(session)
-
-
-@pytest.fixture
-def traded(world: World) -> World:
-    """A world whose books balance."""
-    _trade(world)
-    assert books(world.maint) == []
-    return world
-
-
-@pytest.fixture
-def damage(traded: World) -> Iterator[Callable[..., None]]:
-    """Runs a statement as the superuser with every trigger and foreign key off."""
-    with psycopg.connect(traded.superuser, autocommit=True) as admin:
-        admin.execute("SET session_replication_role = replica")
-
-        def run(statement: str, *values: Any) -> None:
-            assert admin.execute(statement.encode(), values).rowcount != 0
-
-        yield run
 
 
 def _first(world: World) -> tuple[str, str]:
@@ -99,7 +62,8 @@ SUM, CHAIN = "level_is_the_sum_of_its_movements", "chain_is_unbroken"
 HELD, VALUE = "reserved_is_the_sum_of_open_reservations", "value_is_average_times_on_hand"
 ONCE, FACTS = "one_movement_per_level_and_command", "postings_count_their_facts"
 DENSE, ORDER = "positions_are_dense", "positions_follow_each_level"
-PLACES = "movements_are_of_their_level"
+PLACES, OPERATION = "movements_are_of_their_level", "young_movements_have_their_operation"
+TRANSFER, OVERDUE = "transfers_cancel_out", "no_reservation_outlives_its_time"
 LEVEL, MOVEMENT = "UPDATE inventory_levels SET", "UPDATE stock_movements SET"
 # Constants only: nothing of a request is in these statements.
 #: Damage to the first level (%L) or its third movement (%M), and the checks that must see it.
@@ -199,6 +163,24 @@ DAMAGES: Mapping[str, tuple[str, set[str]]] = {
         "DELETE FROM postings WHERE id = (SELECT max(id) FROM postings)",
         {FACTS},
     ),
+    "an operation that is gone": (
+        (
+            "DELETE FROM operations WHERE id ="
+            " (SELECT operation_id FROM stock_movements WHERE id = %M)"
+        ),
+        {OPERATION},
+    ),
+    "a transfer that never arrived": (
+        f"{MOVEMENT} kind = 'transfer_out' WHERE id = %M",
+        {TRANSFER},
+    ),
+    "a reservation that outlived its time": (
+        (
+            "UPDATE reservations SET owner = 'reservation-acme-basket', expires_at ="
+            " now() - interval '61 minutes' WHERE level_id = %L"
+        ),
+        {OVERDUE},
+    ),
     "a posting's count": ("UPDATE postings SET facts = facts + 1 WHERE id = 2", {DENSE, FACTS}),
 }
 
@@ -265,6 +247,29 @@ def test_the_oracle_sees_a_reservation_that_outlives_its_order(
     (finding,) = found["no_reservation_outlives_its_order"]
     assert finding.found == "held 3 for order SO-1, reserved"
     assert "order-1" in finding.subject
+
+
+BULK = StockBulk("bulk", "http", b"print", (), False, lambda _: (200, b"{}"))
+
+
+def test_a_bulk_answers_for_its_rows_and_a_restored_dump_for_nothing(
+    traded: World, damage: Callable[..., None]
+) -> None:
+    """Its rows have operations of their own, which no key names."""
+    items = traded.items
+    row = command(Receive((items.line(2, cost="1.00"),)))
+    bulk = replace(BULK, rows=[BulkRow(row.action, row.origin)] * 3)
+    with writers(traded.database.conninfo(), 1) as (writer,):
+        answers([writer.submit(traded.tenant, bulk)])
+    assert _found(traded) == {}
+    damage("DELETE FROM operations WHERE key = 'bulk'")
+    found = _found(traded)
+    assert {check: len(rows) for check, rows in found.items()} == {OPERATION: 3}
+    damage(
+        "WITH gone AS (DELETE FROM stock_movements RETURNING *)"
+        " INSERT INTO stock_movements SELECT * FROM gone"
+    )
+    assert _found(traded) == {}
 
 
 def test_every_check_is_proved_by_some_damage() -> None:

@@ -196,7 +196,21 @@ def full(world: World) -> World:
         record(session, [NewFact("thing.made", "thing", "1", 1, "tester", AT, {})])
         for statement in _ROWS:
             session.execute(text(statement), ids)
+    with transaction(world.maint, world.tenant) as session:
+        for statement in _MAINT_ROWS:
+            session.execute(text(statement))
     return world
+
+
+#: What only maint may write.
+_MAINT_ROWS = (
+    "INSERT INTO retention_marks (kind, closed_at, process_id) VALUES ('x', now(), uuidv7())",
+    (
+        "INSERT INTO signed_breaks (level_id, sequence, available, reserved, damaged, quarantine,"
+        " in_transit, value, correction_id, signed_by, reason)"
+        " SELECT level_id, sequence, 0, 0, 0, 0, 0, 0, operation_id, 'x', 'x' FROM stock_movements"
+    ),
+)
 
 
 _ROWS = (
@@ -207,6 +221,12 @@ _ROWS = (
     (
         "INSERT INTO employees (department_id, first_name, last_name, email)"
         " VALUES (:id, 'A', 'B', 'a@b.example')"
+    ),
+    (
+        "INSERT INTO revaluations (id, number, workflow_id, movement_id, level_id, quantity,"
+        " unit_cost_before, unit_cost, difference, reason, status, cursor_sequence, remaining,"
+        " created_by) SELECT :id, 'RV-1', 'x', m.id, m.level_id, 1, 1, 2, 1, 'x', 'walking', 1, 1,"
+        " 'x' FROM stock_movements m ORDER BY m.id LIMIT 1"
     ),
     "INSERT INTO reversals (original_id, operation_id) VALUES (:id, :v)",
     "INSERT INTO customers (id, name) VALUES (:id, 'C')",

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
-from uuid_utils.compat import uuid7
 
 from db import operations
 from db.engine import transaction
@@ -312,28 +311,6 @@ def test_numbers_count_per_tenant_and_kind(engine: Engine, make_tenant: MakeTena
         with transaction(engine, tenant.id) as session:
             found = [operations.next_number(session, kind) for kind in ("SO", "SO", "TR")]
         assert found == ["SO-1001", "SO-1002", "TR-1001"]
-
-
-def test_old_answers_to_clients_expire_and_nothing_else(
-    engine: Engine, maint_engine: Engine, tenant: TenantFixture
-) -> None:
-    for key in ("old-1", "old-2", "old-3"):
-        once(engine, tenant.id, lambda s: add_customer(s, str(uuid7())), key=key)
-    once(engine, tenant.id, lambda s: add_customer(s, "p"), key="old-process", source=PROCESS)
-    claim(engine, tenant.id, key="old-claim")
-    rows(
-        engine,
-        tenant.id,
-        "UPDATE operations SET created_at = created_at - interval '31 days' RETURNING 1",
-    )
-    once(engine, tenant.id, lambda s: add_customer(s, "new"), key="new")
-    steps = []
-    for _ in range(3):
-        with Session(maint_engine) as session, session.begin():
-            steps.append(operations.expire(session, tenant.id, at_most=2))
-    assert steps == [2, 1, 0]
-    left = rows(engine, tenant.id, "SELECT key FROM operations ORDER BY key")
-    assert [row[0] for row in left] == ["new", "old-claim", "old-process"]
 
 
 def test_an_operation_is_found_by_its_key(engine: Engine, tenant: TenantFixture) -> None:

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from psycopg import Connection
+from psycopg import Connection, errors
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
@@ -152,8 +152,22 @@ class Machine(RuleBasedStateMachine):
     def _apply(
         self, who: int, batch: list[StockCommand], *, keep: bool = True
     ) -> list[Outcome | StockwrightError]:
-        with self.conns[who].transaction(force_rollback=not keep):
-            return self.ledgers[who].apply(self.conns[who], self.items.tenant, batch)
+        """As the writer does: first as foreseen, and by reading if that was a mistake."""
+        conn, ledger = self.conns[who], self.ledgers[who]
+        foreseen = ledger.foresee(self.items.tenant, batch)
+        if foreseen is not None:
+            try:
+                with conn.transaction(force_rollback=not keep):
+                    outcomes = ledger.apply_foreseen(conn, self.items.tenant, foreseen)
+            except (errors.SerializationFailure, errors.UniqueViolation):
+                ledger.came_true(it_did=False)
+                DONE["mistaken"] += 1
+            else:
+                ledger.came_true(it_did=True)
+                DONE["foreseen"] += 1
+                return outcomes
+        with conn.transaction(force_rollback=not keep):
+            return ledger.apply(conn, self.items.tenant, batch)
 
     def _create(self, batch: list[StockCommand]) -> None:
         """Levels come to be when a batch brings goods in, at its start."""
@@ -313,4 +327,5 @@ def test_postgresql_and_the_rules_agree_on_random_batches(
     assert DONE["mixed"] >= 50, DONE
     assert min(DONE["Accepted"], DONE["Refused"]) >= 100, DONE
     assert DONE["repeats"] > 0, DONE
+    assert min(DONE["foreseen"], DONE["mistaken"]) > 0, DONE
     assert all(DONE[action.__name__] for action in get_args(Action)), DONE

@@ -9,10 +9,11 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from db.reorder_tables import StockAlert
+from db.upkeep_tables import SignedBreak
 
 DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # It has no annotations.
-#: Of every class: those of db/tables.py share the metadata of this one.
-TABLES = StockAlert.metadata.tables
+#: Of every class: those of db/tables.py share the metadata of these.
+TABLES = {**StockAlert.metadata.tables, **SignedBreak.metadata.tables}
 #: Columns that the database computes; a class reads them, so their nullability is its own affair.
 COMPUTED = {("inventory_levels", "is_low_stock"), ("inventory_levels", "is_out_of_stock")}
 

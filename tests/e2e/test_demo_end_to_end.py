@@ -114,7 +114,7 @@ def test_a_demo_stays_until_it_is_told_to_stop(
         assert line, demo.stderr.read() if demo.stderr else ""
         told += line
     demo.send_signal(number)
-    _, errors = demo.communicate(timeout=60)
+    _, errors = demo.communicate(timeout=150)
     assert demo.returncode == 0, errors
     assert "The sum holds" in told
     assert told.count("curl -s") == 2

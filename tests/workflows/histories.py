@@ -12,8 +12,10 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
+from workflows.housekeeping import HousekeepingWorkflow
 from workflows.orders import OrderWorkflow
 from workflows.reservations import ReservationWorkflow
+from workflows.revaluations import RevaluationWorkflow
 
 _FOLDER = Path(__file__).parents[1] / "histories"
 _RECORDING = os.environ.get("STOCKWRIGHT_RECORD_HISTORIES") == "1"
@@ -24,7 +26,8 @@ RELEASE = "0.1.0"
 def replayer() -> Replayer:
     """A replayer over the workflows of today."""
     return Replayer(
-        workflows=[OrderWorkflow, ReservationWorkflow], data_converter=pydantic_data_converter
+        workflows=[OrderWorkflow, ReservationWorkflow, RevaluationWorkflow, HousekeepingWorkflow],
+        data_converter=pydantic_data_converter,
     )
 
 

@@ -105,6 +105,14 @@ END $$;
 CREATE TRIGGER inventory_levels_history BEFORE DELETE OR UPDATE OF tenant_id, id
     ON inventory_levels FOR EACH ROW EXECUTE FUNCTION refuse_level_with_history();
 
+-- What was decided in advance is undone as a whole when it was decided on something else.
+CREATE FUNCTION as_foreseen(holds boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT holds THEN
+        RAISE EXCEPTION 'a level is not as it was foreseen' USING ERRCODE = 'serialization_failure';
+    END IF;
+END $$;
+
 -- A sum in the type of its column: the usual one goes by numeric, at ten times the cost.
 CREATE AGGREGATE total(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0');
 """
