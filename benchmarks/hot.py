@@ -1,36 +1,24 @@
 """Reservations of one unit on one hot level, and on many: our writer beside its baselines."""
 
 import random
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
-from itertools import count
+
+from psycopg import IsolationLevel
 
 from benchmarks import baselines
+from benchmarks.contenders import (
+    FINGERPRINT,
+    Contender,
+    closed_loop,
+    new_key,
+    new_owner,
+    reservations,
+)
 from benchmarks.lab import Lab
-from benchmarks.measure import Round, run, server_cpu, summed
-from db.stock_commands import Outcome, StockCommand, plain_answer
+from benchmarks.measure import Round, run
+from db.stock_commands import StockCommand, plain_answer
 from db.stock_writer import StockWriter
 from domain.stock import LevelKey, Line, Reserve
-
-_numbers = count(1)
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """One side of a comparison: its name, its callers and one round of it."""
-
-    name: str
-    callers: int
-    measure: Callable[[float], Round]
-
-
-def _key() -> str:
-    """Half client strings, half process keys, as in real use."""
-    n = next(_numbers)
-    return f"order-bench-SO-{n}/reserve" if n % 2 else f"{random.getrandbits(96):024x}"
 
 
 def baseline(
@@ -38,17 +26,16 @@ def baseline(
 ) -> Contender:
     """``naive`` or ``single`` at a number of callers, each on its own connection."""
     write = baselines.naive if name == "naive" else baselines.single
+    isolation = IsolationLevel.SERIALIZABLE if name == "naive" else None
 
     def measure(seconds: float) -> Round:
-        connections = [baselines.connect(lab) for _ in range(callers)]
+        connections = [baselines.connect(lab, isolation) for _ in range(callers)]
 
         def make(caller: int) -> Callable[[int], object]:
             conn = connections[caller]
-
-            def call(_: int) -> object:
-                return write(conn, lab, _key(), random.choice(levels), f"owner-{next(_numbers)}")
-
-            return call
+            return lambda _: write(
+                conn, lab, new_key("reserve"), random.choice(levels), new_owner()
+            )
 
         try:
             return run(make, callers, seconds, postmaster)
@@ -56,54 +43,20 @@ def baseline(
             for conn in connections:
                 conn.close()
 
-    return Contender(name, callers, measure)
+    return Contender(name, callers, lab, measure, reservations)
 
 
-def writer(lab: Lab, callers: int, levels: list[LevelKey], postmaster: int) -> Contender:
+def batch_writer(
+    lab: Lab, post: StockWriter, callers: int, levels: list[LevelKey], postmaster: int
+) -> Contender:
     """Our batch writer; each caller sends its next command when the last is answered."""
 
+    def make() -> tuple[StockCommand, int]:
+        action = Reserve((Line(random.choice(levels), 1),), new_owner())
+        key = new_key("reserve")
+        return StockCommand(key, "http", FINGERPRINT, action, lab.origin, plain_answer), 1
+
     def measure(seconds: float) -> Round:
-        return _closed_loop(lab, callers, levels, seconds, postmaster)
+        return closed_loop(post, lab, callers, make, seconds, postmaster)
 
-    return Contender("batch writer", callers, measure)
-
-
-def _closed_loop(
-    lab: Lab, callers: int, levels: list[LevelKey], seconds: float, postmaster: int
-) -> Round:
-    post = StockWriter(lab.conninfo())
-    latencies: list[float] = []
-    left, done = [callers], threading.Event()
-    failures: list[BaseException] = []
-
-    def send(stop_at: float) -> None:
-        begun = time.perf_counter()
-        line = Line(random.choice(levels), 1)
-        action = Reserve((line,), owner=f"owner-{next(_numbers)}")
-        command = StockCommand(_key(), "http", b"f" * 32, action, lab.origin, plain_answer)
-
-        def answered(future: "Future[Outcome]") -> None:
-            now = time.perf_counter()
-            error = future.exception()
-            if error is not None:
-                failures.append(error)
-            latencies.append(now - begun)
-            if now < stop_at and error is None:
-                send(stop_at)
-            else:
-                left[0] -= 1
-                if not left[0]:
-                    done.set()
-
-        post.submit(lab.tenant, command).add_done_callback(answered)
-
-    client, server, begun = time.process_time(), server_cpu(postmaster), time.perf_counter()
-    for _ in range(callers):
-        send(begun + seconds)
-    done.wait(seconds + 60)
-    took = time.perf_counter() - begun
-    client, server = time.process_time() - client, server_cpu(postmaster) - server
-    post.close()
-    if failures:
-        raise failures[0]
-    return summed(sorted(latencies), took, client, server)
+    return Contender("batch writer", callers, lab, measure, reservations)
