@@ -1,6 +1,7 @@
 """Handing stock commands to the batch writer: the way of every route that changes stock at once."""
 
 import asyncio
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -10,12 +11,13 @@ from fastapi import Response
 from pydantic_core import to_json
 
 from api.answers import respond
+from api.arrivals import arrivals
 from api.idempotency import Command
 from api.problems import render_problem
 from api.services import Services
 from api.stock_bodies import Reference
 from db.operations import HTTP, Answer
-from db.stock_commands import StockBulk, StockCommand, describe
+from db.stock_commands import Outcome, StockBulk, StockCommand, describe
 from domain.errors import Conflict, NotFound, Unavailable
 from domain.permissions import Actor
 from domain.stock import UNKNOWN, Accepted, Action, Origin, Refused
@@ -49,9 +51,10 @@ async def durable(services: Services, actor: Actor, command: StockCommand | Stoc
     """
     if services.writer is None:
         raise Unavailable("This process has no stock writer.")
-    future = services.writer.submit(actor.tenant_id, command)
+    future: Future[Outcome] = services.writer.submit(actor.tenant_id, command)
     try:
-        outcome = await asyncio.wait_for(asyncio.wrap_future(future), ANSWER_TIMEOUT_SECONDS)
+        async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
+            outcome = await arrivals().wait_for(future)
     except TimeoutError:
         raise Unavailable("The stock writer did not answer.", retry_after=2) from None
     return Answer(outcome.status, outcome.body, outcome.replayed)

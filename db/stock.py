@@ -116,15 +116,15 @@ class Ledger:
     ) -> list[Outcome | StockwrightError]:
         """Write what was foreseen in the open transaction of ``conn``, without waiting for it.
 
+        The tenant is set on the connection already.
+
         Raises, when the results are waited for:
             SerializationFailure: a level is not as it was foreseen.
             UniqueViolation: a key is known.
         """
-        conn.execute(sql.SET_TENANT, (str(tenant),))
-        conn.execute(sql.LOCK, (tenant, [level.id for level in foreseen.before]))
         cursor = RawCursor(conn)
         arrays.adapt(cursor)
-        cursor.execute(sql.AS_FORESEEN, (tenant, *_columns_of(foreseen.before)))
+        cursor.execute(sql.LOCK_AS_FORESEEN, (tenant, *_columns_of(foreseen.before)))
         _write(conn, tenant, foreseen.decided)
         self._remember(foreseen.after)
         return foreseen.decided.outcomes

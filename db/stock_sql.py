@@ -3,6 +3,8 @@
 import re
 
 SET_TENANT = "SELECT set_config('app.tenant', %s, true)"
+#: For a connection that serves one tenant after the other: holds until it is set anew.
+KEEP_TENANT = "SELECT set_config('app.tenant', %s, false)"
 
 FIND_LEVELS = """
 SELECT l.id, l.warehouse_id, l.variant_id, l.lot
@@ -50,22 +52,11 @@ LOCK_WITH_OWNERS = (
 """
 )
 
-# Fails unless every level is as it was foreseen. The levels are locked by then.
-AS_FORESEEN = """
-SELECT as_foreseen(count(*) = cardinality($2::uuid[]))
-  FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-              $8::bigint[], $9::numeric[], $10::numeric[], $11::boolean[], $12::boolean[])
-       AS e (id, available, reserved, damaged, quarantine, in_transit, sequence, average_cost,
-             total_value, variant_active, warehouse_active)
- CROSS JOIN LATERAL (SELECT * FROM inventory_levels WHERE tenant_id = $1 AND id = e.id OFFSET 0) l
- CROSS JOIN LATERAL (SELECT status = 'active' AS active FROM variants
-                      WHERE tenant_id = $1 AND id = l.variant_id OFFSET 0) v
- CROSS JOIN LATERAL (SELECT is_active AS active FROM warehouses
-                      WHERE tenant_id = $1 AND id = l.warehouse_id OFFSET 0) w
- WHERE l.available = e.available AND l.reserved = e.reserved AND l.damaged = e.damaged
-   AND l.quarantine = e.quarantine AND l.in_transit = e.in_transit AND l.sequence = e.sequence
-   AND l.average_cost = e.average_cost AND l.total_value = e.total_value
-   AND v.active = e.variant_active AND w.active = e.warehouse_active
+# One call locks the levels and compares them; see the migration that made it.
+LOCK_AS_FORESEEN = """
+SELECT lock_as_foreseen($1::uuid, $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
+                        $6::bigint[], $7::bigint[], $8::bigint[], $9::numeric[], $10::numeric[],
+                        $11::boolean[], $12::boolean[])
 """
 
 HOLDS = """

@@ -20,6 +20,7 @@ import psycopg
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
+from db import stock_sql as sql
 from db.stock import ROUNDS_MAX, Foreseen, Ledger, retryable
 from db.stock_commands import Command, Outcome, StockBulk
 from domain.errors import Busy, InvalidInput, StockwrightError, Unavailable
@@ -93,6 +94,8 @@ class StockWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._conn: Connection[Any] | None = None
+        #: The tenant that the connection is set to.
+        self._tenant: UUID | None = None
         #: The next batch, decided while the one before is written.
         self._next: _Batch | None = None
         #: Durable outcomes that nobody was told of yet; only the thread touches them.
@@ -265,6 +268,8 @@ class StockWriter:
                 with conn.pipeline():
                     if self._plans_are_old():
                         conn.execute("DISCARD PLANS")
+                    if foreseen is not None and tenant != self._tenant:
+                        conn.execute(sql.KEEP_TENANT, (str(tenant),))
                     conn.execute("BEGIN")
                     if foreseen is not None:
                         outcomes = self._ledger.apply_foreseen(conn, tenant, foreseen)
@@ -274,6 +279,7 @@ class StockWriter:
                     # All is sent, and the end was not waited for yet.
                     self._meanwhile()
             except Exception as error:
+                self._tenant = None
                 if not conn.closed:
                     conn.rollback()
                 if not retryable(error) or attempt == ROUNDS_MAX - 1:
@@ -284,6 +290,7 @@ class StockWriter:
                 foreseen = None
             else:
                 if foreseen is not None:
+                    self._tenant = tenant
                     self._ledger.came_true(it_did=True)
                     self.stats.foreseen += 1
                 return outcomes
@@ -332,7 +339,7 @@ class StockWriter:
         return self._conn
 
     def _drop_connection(self) -> None:
-        conn, self._conn = self._conn, None
+        conn, self._conn, self._tenant = self._conn, None, None
         if conn is not None:
             conn.close()
 

@@ -26,6 +26,7 @@ from psycopg import Connection, errors
 from sqlalchemy import Engine
 from uuid_utils.compat import uuid7
 
+from db import stock_sql as sql
 from db.stock import Ledger
 from db.stock_commands import Outcome, StockCommand, plain_answer
 from domain.errors import StockwrightError
@@ -158,6 +159,7 @@ class Machine(RuleBasedStateMachine):
         if foreseen is not None:
             try:
                 with conn.transaction(force_rollback=not keep):
+                    conn.execute(sql.SET_TENANT, (str(self.items.tenant),))
                     outcomes = ledger.apply_foreseen(conn, self.items.tenant, foreseen)
             except (errors.SerializationFailure, errors.UniqueViolation):
                 ledger.came_true(it_did=False)

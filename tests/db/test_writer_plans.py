@@ -13,6 +13,7 @@ import pytest
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
+from db import stock_sql as sql
 from db.stock import Ledger
 from db.stock_commands import StockCommand
 from db.stock_writer import SESSION_OPTIONS
@@ -109,6 +110,7 @@ def run(conn: Connection[Any], ledger: Ledger, world: World, *batch: StockComman
     foreseen = ledger.foresee(world.tenant, batch)
     with conn.transaction():
         if foreseen is not None:
+            conn.execute(sql.SET_TENANT, (str(world.tenant),))
             ledger.apply_foreseen(conn, world.tenant, foreseen)
         else:
             ledger.apply(conn, world.tenant, batch)
@@ -143,7 +145,7 @@ def test_no_statement_of_the_writer_reads_a_large_table_but_by_key(
     work(conn, world)
     mine = [plan for plan in plans if "FROM stock_movements WHERE kind" not in plan["Query Text"]]
     texts = " ".join(plan["Query Text"] for plan in mine)
-    for part in ("as_foreseen(count", "FOR NO KEY UPDATE", "INSERT INTO postings", "FROM added"):
+    for part in ("lock_as_foreseen(", "FOR NO KEY UPDATE", "INSERT INTO postings", "FROM added"):
         assert part in texts
     tables = {node.get("Relation Name") for plan in mine for node in nodes(plan["Plan"])}
     assert tables >= LARGE

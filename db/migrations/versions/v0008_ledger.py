@@ -81,8 +81,8 @@ CREATE TRIGGER stock_movements_references AFTER INSERT ON stock_movements
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_movements();
 CREATE TRIGGER reservations_references AFTER INSERT ON reservations
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_reservations();
-CREATE TRIGGER reservations_moved AFTER UPDATE ON reservations
-    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_reservations();
+CREATE TRIGGER reservations_stay BEFORE UPDATE OF tenant_id, level_id ON reservations
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER operations_references AFTER INSERT ON operations
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION check_operations();
 
@@ -105,10 +105,36 @@ END $$;
 CREATE TRIGGER inventory_levels_history BEFORE DELETE OR UPDATE OF tenant_id, id
     ON inventory_levels FOR EACH ROW EXECUTE FUNCTION refuse_level_with_history();
 
--- What was decided in advance is undone as a whole when it was decided on something else.
-CREATE FUNCTION as_foreseen(holds boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- Locks levels in the order of their ids, and fails unless each is as it was foreseen. OFFSET 0
+-- keeps the look-ups from becoming a scan of all levels.
+CREATE FUNCTION lock_as_foreseen(
+    tenant uuid, ids uuid[], available bigint[], reserved bigint[], damaged bigint[],
+    quarantine bigint[], in_transit bigint[], sequence bigint[], average_cost numeric[],
+    total_value numeric[], variant_active boolean[], warehouse_active boolean[])
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_column
 BEGIN
-    IF NOT holds THEN
+    PERFORM FROM inventory_levels WHERE tenant_id = tenant AND id = ANY(ids)
+      ORDER BY id FOR NO KEY UPDATE;
+    IF cardinality(ids) <> (
+        SELECT count(*)
+          FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+               AS e (id, available, reserved, damaged, quarantine, in_transit, sequence,
+                     average_cost, total_value, variant_active, warehouse_active)
+         CROSS JOIN LATERAL (
+             SELECT * FROM inventory_levels WHERE tenant_id = $1 AND id = e.id OFFSET 0) l
+         CROSS JOIN LATERAL (
+             SELECT status = 'active' AS active FROM variants
+              WHERE tenant_id = $1 AND id = l.variant_id OFFSET 0) v
+         CROSS JOIN LATERAL (
+             SELECT is_active AS active FROM warehouses
+              WHERE tenant_id = $1 AND id = l.warehouse_id OFFSET 0) w
+         WHERE l.available = e.available AND l.reserved = e.reserved AND l.damaged = e.damaged
+           AND l.quarantine = e.quarantine AND l.in_transit = e.in_transit
+           AND l.sequence = e.sequence AND l.average_cost = e.average_cost
+           AND l.total_value = e.total_value AND v.active = e.variant_active
+           AND w.active = e.warehouse_active)
+    THEN
         RAISE EXCEPTION 'a level is not as it was foreseen' USING ERRCODE = 'serialization_failure';
     END IF;
 END $$;
