@@ -160,20 +160,32 @@ SELECT m.tenant_id, 'movement ' || m.id,
 # transaction. A transaction that wrote several postings' movements restored them from a dump; then
 # nobody can tell which rows were written together.
 _OPERATIONS = """
-SELECT m.tenant_id, 'movement ' || m.id || ' of level ' || m.level_id, 'operation '
-           || m.operation_id, 'no such operation', m.level_id
-  FROM stock_movements m
- WHERE (CAST(:tenant AS uuid) IS NULL OR m.tenant_id = CAST(:tenant AS uuid))
-   AND m.recorded_at > clock_timestamp() - interval '29 days'
-   AND NOT EXISTS (SELECT 1 FROM operations o
-                    WHERE o.tenant_id = m.tenant_id AND o.id = m.operation_id)
-   AND NOT EXISTS (SELECT 1 FROM operations o
-                    WHERE o.tenant_id = m.tenant_id AND o.xmin::text = m.xmin::text
-                      AND NOT EXISTS (SELECT 1 FROM stock_movements its
-                                       WHERE its.tenant_id = o.tenant_id
-                                         AND its.operation_id = o.id))
-   AND m.xmin::text NOT IN (SELECT xmin::text FROM stock_movements
-                             GROUP BY xmin::text HAVING min(posting_id) < max(posting_id))
+WITH known AS MATERIALIZED (
+    SELECT tenant_id, id, xmin::text AS written FROM operations
+     WHERE CAST(:tenant AS uuid) IS NULL OR tenant_id = CAST(:tenant AS uuid)
+), lost AS MATERIALIZED (
+    SELECT m.tenant_id, m.id, m.level_id, m.operation_id, m.xmin::text AS written
+      FROM stock_movements m
+      LEFT JOIN known k ON (k.tenant_id, k.id) = (m.tenant_id, m.operation_id)
+     WHERE (CAST(:tenant AS uuid) IS NULL OR m.tenant_id = CAST(:tenant AS uuid))
+       AND m.recorded_at > clock_timestamp() - interval '29 days' AND k.id IS NULL
+), bulks AS (
+    SELECT DISTINCT k.tenant_id, k.written FROM known k
+      JOIN (SELECT DISTINCT tenant_id, written FROM lost) l USING (tenant_id, written)
+      LEFT JOIN stock_movements its
+        ON (its.tenant_id, its.operation_id) = (k.tenant_id, k.id)
+     WHERE its.id IS NULL
+), restored AS (
+    SELECT m.xmin::text AS written FROM stock_movements m
+     WHERE EXISTS (SELECT FROM lost)
+     GROUP BY 1 HAVING min(m.posting_id) < max(m.posting_id)
+)
+SELECT l.tenant_id, 'movement ' || l.id || ' of level ' || l.level_id, 'operation '
+           || l.operation_id, 'no such operation', l.level_id
+  FROM lost l
+  LEFT JOIN bulks b USING (tenant_id, written)
+  LEFT JOIN restored r USING (written)
+ WHERE b.written IS NULL AND r.written IS NULL
 """
 
 # A reserve may have put the end off and then been refused: then the process lives on for a while.
