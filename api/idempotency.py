@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.problems import instance_of, render_problem
 from api.services import Services
 from db.engine import transaction
-from db.operations import Answer, fingerprint, once
+from db.operations import Answer, fingerprint, once, release_claim
 from domain.errors import Unreadable
 from domain.permissions import Actor
 
@@ -103,3 +103,9 @@ def write(
             effect=lambda: run(session),
             refuse=lambda refusal: render_problem(refusal, command.instance),
         )
+
+
+def let_go(services: Services, actor: Actor, key: str) -> None:
+    """Nothing came of a claimed key: its next repeat may take it over at once."""
+    with transaction(services.engine, actor.tenant_id) as session:
+        release_claim(session, key)

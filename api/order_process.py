@@ -25,9 +25,10 @@ from temporalio.service import RPCError
 
 from api.answers import respond
 from api.idempotency import Command as KeyedRequest
+from api.idempotency import let_go
 from api.problems import render_problem
 from api.services import Services
-from api.temporal import ANSWER_TIMEOUT, is_away, is_closed, refusal_of, temporal_of
+from api.temporal import ANSWER_TIMEOUT, exists, is_away, is_closed, refusal_of, temporal_of
 from db import operations, orders
 from db.engine import transaction
 from db.operations import HTTP, Answer, Claim
@@ -64,8 +65,8 @@ async def place(
         except Exception as error:
             if not is_away(error):
                 raise
-            if not await _exists(client, claim.workflow_id):
-                await run_in_threadpool(_let_go, services, actor, key)
+            if not await exists(client, claim.workflow_id):
+                await run_in_threadpool(let_go, services, actor, key)
                 raise Unavailable("Temporal does not answer.", retry_after=2) from error
     answer = await run_in_threadpool(_settle, services, actor, request, claim, render)
     return respond(answer, location=LOCATION)
@@ -98,7 +99,7 @@ async def tell(
         if is_closed(error):
             refusal = ProcessClosed(f"Order {claim.number} has ended.")
         elif is_away(error):
-            await run_in_threadpool(_let_go, services, actor, key)
+            await run_in_threadpool(let_go, services, actor, key)
             raise Unavailable("The process does not answer.", retry_after=2) from error
         else:
             raise
@@ -172,15 +173,6 @@ async def _start(client: Client, order: PlaceOrder, task_queue: str) -> None:
     )
 
 
-async def _exists(client: Client, workflow_id: str) -> bool:
-    """Whether the start went through although its answer did not."""
-    try:
-        await asyncio.wait_for(client.get_workflow_handle(workflow_id).describe(), 2)
-    except (RPCError, TimeoutError):
-        return False
-    return True
-
-
 async def _update(
     client: Client, workflow_id: str, update: Any, command: Command, update_id: str
 ) -> None:
@@ -209,11 +201,6 @@ def _claim_command(
             number=lambda: number,
             workflow_id=lambda _: workflow_id,
         )
-
-
-def _let_go(services: Services, actor: Actor, key: str) -> None:
-    with transaction(services.engine, actor.tenant_id) as session:
-        operations.release_claim(session, key)
 
 
 def _settle(

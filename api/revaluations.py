@@ -13,17 +13,16 @@ from starlette.concurrency import run_in_threadpool
 from temporalio.client import Client, WithStartWorkflowOperation
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from api.answers import respond, show
 from api.auth import needs
 from api.etag import IfNoneMatch
-from api.idempotency import Command, KeyedCommand
+from api.idempotency import Command, KeyedCommand, let_go
 from api.pages import ListOf, PageQuery, listing, window
 from api.problems import render_problem
 from api.routing import make_router
 from api.services import Services, TheServices
-from api.temporal import ANSWER_TIMEOUT, is_away, temporal_of
+from api.temporal import ANSWER_TIMEOUT, exists, is_away, temporal_of
 from db import operations, revaluations
 from db.engine import transaction
 from db.operations import HTTP, Answer, Claim
@@ -121,8 +120,8 @@ async def revalue(
     except Exception as error:
         if not is_away(error):
             raise
-        if not await _exists(client, claimed.workflow_id):
-            await run_in_threadpool(_let_go, services, actor, command)
+        if not await exists(client, claimed.workflow_id):
+            await run_in_threadpool(let_go, services, actor, _key(command))
             raise Unavailable("Temporal does not answer.", retry_after=2) from error
     answer = await run_in_threadpool(_settle, services, actor, command, claimed, opened)
     return respond(answer, location=LOCATION)
@@ -231,20 +230,6 @@ async def _start(client: Client, asked: Revaluation, currency: str, task_queue: 
         rpc_timeout=ANSWER_TIMEOUT,
     )
     return opened
-
-
-async def _exists(client: Client, workflow_id: str) -> bool:
-    """Whether the start went through although its answer did not."""
-    try:
-        await asyncio.wait_for(client.get_workflow_handle(workflow_id).describe(), 2)
-    except (RPCError, TimeoutError):
-        return False
-    return True
-
-
-def _let_go(services: Services, actor: Actor, command: Command) -> None:
-    with transaction(services.engine, actor.tenant_id) as session:
-        operations.release_claim(session, _key(command))
 
 
 def _settle(

@@ -1,5 +1,6 @@
 """Messages to processes over Temporal: bounded waits, and refusals turned back into our errors."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -62,3 +63,12 @@ def is_away(error: Exception) -> bool:
 def is_closed(error: Exception) -> bool:
     """Whether the process has ended, or never was."""
     return isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND
+
+
+async def exists(client: Client, workflow_id: str) -> bool:
+    """Whether the start went through although its answer did not."""
+    try:
+        await asyncio.wait_for(client.get_workflow_handle(workflow_id).describe(), 2)
+    except (RPCError, TimeoutError):
+        return False
+    return True

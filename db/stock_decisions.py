@@ -91,7 +91,7 @@ def _bulk(view: View, bulk: StockBulk, write: Batch, new_id: NewId) -> Outcome:
     """Every row in turn; of an all-or-nothing bulk first on a copy, to see whether all can be."""
     results: list[RowResult] = []
     if bulk.all_or_nothing:
-        results = _rows(_copied(view, bulk), bulk, None, new_id)
+        results = _rows(_copied(view, bulk), bulk, Batch(), new_id)
     if all(isinstance(row.result, Accepted) for row in results):
         results = _rows(view, bulk, write, new_id)
     status, body = bulk.encode(results)
@@ -101,13 +101,13 @@ def _bulk(view: View, bulk: StockBulk, write: Batch, new_id: NewId) -> Outcome:
     return Outcome(status, body)
 
 
-def _rows(view: View, bulk: StockBulk, write: Batch | None, new_id: NewId) -> list[RowResult]:
+def _rows(view: View, bulk: StockBulk, write: Batch, new_id: NewId) -> list[RowResult]:
     results = []
     for row in bulk.rows:
         operation_id = new_id()
         result = decide(view, row.action, new_id)
         if isinstance(result, Accepted):
-            _collect(view, row, operation_id, result, write if write is not None else Batch())
+            _collect(view, row, operation_id, result, write)
         results.append(RowResult(operation_id, row.action, result))
     return results
 

@@ -140,7 +140,7 @@ class StockWriter:
             self._wake.notify()
         self._thread.join(timeout)
         with self._wake:
-            left = self._next.waiting if self._next else []
+            left = [*self._next.waiting] if self._next else []
             left += [w for queue in self._queues.values() for w in queue]
             self._next = None
             self._queues.clear()
