@@ -57,6 +57,8 @@ def is_away(error: Exception) -> bool:
         RPCStatusCode.DEADLINE_EXCEEDED,
         RPCStatusCode.CANCELLED,
         RPCStatusCode.RESOURCE_EXHAUSTED,
+        # The process's last task failed, as when its worker was killed: it is about to be repeated.
+        RPCStatusCode.FAILED_PRECONDITION,
     )
 
 
